@@ -1,0 +1,20 @@
+//! Push into a `Sink`, pull from a `Stream`, and everything that belongs between the two.
+
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod coop;
+pub mod pull;
+pub mod push;
+pub mod queue;
+mod sync;
+mod wake;
+
+pub use pull::PullExt;
+pub use push::PushExt;
+
+/// The two extension traits, and nothing else.
+pub mod prelude {
+    pub use crate::{PullExt, PushExt};
+}

@@ -1,0 +1,34 @@
+//! The one place where the crate names its synchronisation primitives, so that loom can stand in for them.
+
+#[cfg(not(pushpull_loom))]
+mod imp {
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, Weak};
+}
+
+#[cfg(pushpull_loom)]
+mod imp {
+    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+}
+
+pub(crate) use imp::*;
+
+/// Locks without regard to poison: no user code runs under a lock of this crate, so a poisoned lock still guards
+/// whole state.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// True where the bug of this name is to be planted. Only builds made by `ci/plants` can answer true.
+#[inline(always)]
+pub(crate) fn planted(name: &str) -> bool {
+    #[cfg(pushpull_plants)]
+    {
+        static PLANT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+        PLANT.get_or_init(|| std::env::var("PUSHPULL_PLANT").ok()).as_deref() == Some(name)
+    }
+    #[cfg(not(pushpull_plants))]
+    {
+        let _ = name;
+        false
+    }
+}
