@@ -1,0 +1,96 @@
+# Sourced by `.ci/run` and `ci/long`: named steps with durations, the first failure ends the run.
+# shellcheck shell=bash
+
+passed=0
+skipped=0
+started=$SECONDS
+
+close() {
+    local failed=$1
+    printf '\n%d minutes %02d seconds in all\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60))
+    if ((skipped > 0)); then
+        printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    else
+        printf '%d passed, %d failed\n' "$passed" "$failed"
+    fi
+}
+
+# step <name> <command...>: runs the command; a failure is the end.
+step() {
+    local name=$1 from=$SECONDS status
+    shift
+    printf '\n==> %s\n    %s\n' "$name" "$*"
+    "$@"
+    status=$?
+    if ((status != 0)); then
+        printf '<== FAILED after %ds, exit code %d: %s\n' $((SECONDS - from)) "$status" "$name"
+        close 1
+        exit 1
+    fi
+    passed=$((passed + 1))
+    printf '<== ok, %ds: %s\n' $((SECONDS - from)) "$name"
+}
+
+# skip <name> <reason>: a step that this machine cannot run.
+skip() {
+    skipped=$((skipped + 1))
+    printf '\n!!! SKIPPED: %s\n!!! %s\n' "$1" "$2"
+}
+
+# need_component <rustup component> <command that shows it is there...>
+need_component() {
+    local component=$1
+    shift
+    "$@" >/dev/null 2>&1 || rustup component add "$component"
+}
+
+# need_toolchain: a compiler, a linker and cargo.
+need_toolchain() {
+    if ! command -v cc >/dev/null; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev
+    fi
+    if ! command -v cargo >/dev/null && [[ -x $HOME/.cargo/bin/cargo ]]; then
+        PATH=$HOME/.cargo/bin:$PATH
+    fi
+    if ! command -v cargo >/dev/null; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup &&
+            rustup toolchain install stable --profile default
+    fi
+    cargo --version && rustc --version
+}
+
+# The features of the manifest, without `default` and `full`.
+features() {
+    sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]\{1,\}\) *=.*/\1/p' Cargo.toml | grep -vx -e default -e full
+}
+
+# The programs in `examples/`.
+examples() {
+    local path
+    for path in examples/*.rs examples/*/main.rs; do
+        [[ -e $path ]] || continue
+        path=${path#examples/}
+        path=${path%/main.rs}
+        printf '%s\n' "${path%.rs}"
+    done
+}
+
+# The loom test targets.
+loom_targets() {
+    local path
+    for path in tests/loom_*.rs; do
+        [[ -e $path ]] || continue
+        path=${path#tests/}
+        printf '%s\n' "${path%.rs}"
+    done
+}
+
+# loom [arguments of `cargo test`]: every model, in a target directory of its own.
+loom() {
+    local target flags=()
+    for target in $(loom_targets); do
+        flags+=(--test "$target")
+    done
+    ((${#flags[@]} > 0)) || return 1
+    RUSTFLAGS="--cfg pushpull_loom" cargo test --locked --quiet --release --target-dir target/loom "${flags[@]}" "$@"
+}
