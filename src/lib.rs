@@ -5,6 +5,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod coop;
+pub mod meter;
 pub mod pull;
 pub mod push;
 pub mod queue;

@@ -15,7 +15,9 @@ pub(crate) use imp::*;
 /// Locks without regard to poison: no user code runs under a lock of this crate, so a poisoned lock still guards
 /// whole state.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// True where the bug of this name is to be planted. Only builds made by `ci/plants` can answer true.
@@ -24,7 +26,10 @@ pub(crate) fn planted(name: &str) -> bool {
     #[cfg(pushpull_plants)]
     {
         static PLANT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-        PLANT.get_or_init(|| std::env::var("PUSHPULL_PLANT").ok()).as_deref() == Some(name)
+        PLANT
+            .get_or_init(|| std::env::var("PUSHPULL_PLANT").ok())
+            .as_deref()
+            == Some(name)
     }
     #[cfg(not(pushpull_plants))]
     {

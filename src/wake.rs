@@ -13,7 +13,10 @@ pub(crate) struct WakeList {
 
 impl WakeList {
     pub(crate) const fn new() -> Self {
-        Self { first: None, rest: Vec::new() }
+        Self {
+            first: None,
+            rest: Vec::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, waker: Waker) {
