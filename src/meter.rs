@@ -1,15 +1,27 @@
 //! What is going on inside: counters by name, read in one snapshot.
 
+mod histogram;
+mod operator;
 mod registry;
 mod snapshot;
+mod stand_in;
+mod table;
 
+pub use histogram::Percentiles;
+pub use operator::{Metered, SinkMetered};
 pub use registry::{Registry, registry};
-pub use snapshot::{BroadcastEntry, OperatorEntry, OperatorStats, QueueEntry, Snapshot};
+pub use snapshot::{
+    BroadcastEntry, OperatorEntry, OperatorRates, OperatorStats, QueueEntry, QueueRates, Rates,
+    Snapshot,
+};
 
 #[expect(
     unused_imports,
     reason = "for the queue and the broadcast, which are to come"
 )]
+pub(crate) use histogram::{Sampler, TimeInQueue};
+#[expect(
+    unused_imports,
+    reason = "for the queue and the broadcast, which are to come"
+)]
 pub(crate) use registry::{Kind, Naming, Reading, Registration, Source};
-#[expect(unused_imports, reason = "for the queue, which is to come")]
-pub(crate) use snapshot::QueueReading;

@@ -5,8 +5,10 @@ use std::fmt;
 // A static, and nothing is entered in models: these never need to be loom's.
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use super::snapshot::Snapshot;
-use crate::sync;
+use super::histogram::Percentiles;
+use super::snapshot::{OperatorStats, Snapshot};
+use super::stand_in::{BroadcastStats, QueueStats};
+use crate::sync::Arc as SharedArc;
 
 /// How many last counters are kept for the next snapshot. A program that names things and never looks does not grow.
 const KEPT: usize = 1024;
@@ -33,25 +35,20 @@ impl Registry {
     pub fn snapshot(&self) -> Snapshot {
         let (live, gone, forgotten) = self.lock().collect();
         let mut readings: Vec<Read> = gone;
-        for Live {
-            order,
-            name,
-            source,
-        } in live
-        {
+        for Live { id, name, source } in live {
             // Not upgradable: still being built, or on its way out and about to leave its last counters.
             let Some(source) = source.upgrade() else {
                 continue;
             };
             let reading = source.read();
             readings.push(Read {
-                order,
+                id,
                 name,
                 gone: false,
                 reading,
             });
         }
-        readings.sort_by_key(|read| read.order);
+        readings.sort_by_key(|read| read.id);
         Snapshot::new(readings, forgotten)
     }
 
@@ -62,7 +59,7 @@ impl Registry {
     fn enter(self, kind: Kind, name: &str, source: Weak<dyn Source>) -> Registration {
         let mut inner = self.lock();
         let (label, index) = inner.names.take(kind, name);
-        let order = inner.next;
+        let id = inner.next;
         inner.next += 1;
         let slot = Slot {
             kind,
@@ -71,10 +68,10 @@ impl Registry {
             label: Arc::clone(&label),
             source,
         };
-        inner.live.insert(order, slot);
+        inner.live.insert(id, slot);
         Registration {
             registry: self,
-            order,
+            id,
             label,
         }
     }
@@ -103,15 +100,18 @@ pub(crate) enum Kind {
 /// What a [`Source`] has to say.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
-    Queue(super::snapshot::QueueReading),
-    Broadcast(super::snapshot::BroadcastStats),
-    Operator(super::snapshot::OperatorStats),
+    Queue {
+        stats: QueueStats,
+        time_in_queue: Option<Percentiles>,
+    },
+    Broadcast(BroadcastStats),
+    Operator(OperatorStats),
 }
 
 /// A place in the registry. The owner's `Drop` calls [`finish`](Self::finish); dropped without, it leaves no trace.
 pub(crate) struct Registration {
     registry: Registry,
-    order: u64,
+    id: u64,
     label: Arc<str>,
 }
 
@@ -124,8 +124,8 @@ impl Registration {
     /// Leaves the registry, and the last counters to be read once.
     pub(crate) fn finish(&self, last: Reading) {
         let mut inner = self.registry.lock();
-        if let Some(slot) = inner.live.remove(&self.order) {
-            let weak = inner.keep(self.order, slot, last);
+        if let Some(slot) = inner.live.remove(&self.id) {
+            let weak = inner.keep(self.id, slot, last);
             drop(inner);
             drop(weak);
         }
@@ -135,7 +135,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut inner = self.registry.lock();
-        if let Some(slot) = inner.live.remove(&self.order) {
+        if let Some(slot) = inner.live.remove(&self.id) {
             inner
                 .names
                 .give_back(slot.kind, &slot.base, slot.index, &slot.label);
@@ -182,9 +182,9 @@ impl<T> Naming<T> {
     pub(crate) fn build(
         naming: Option<&Self>,
         make: impl FnOnce(Option<Registration>) -> T,
-    ) -> sync::Arc<T> {
+    ) -> SharedArc<T> {
         match naming {
-            None => Arc::new(make(None)),
+            None => SharedArc::new(make(None)),
             Some(Self { kind, name, erase }) => {
                 Arc::new_cyclic(|weak| make(Some(registry().enter(*kind, name, erase(weak)))))
             }
@@ -196,8 +196,8 @@ impl<T> Naming<T> {
     pub(crate) fn build(
         _naming: Option<&Self>,
         make: impl FnOnce(Option<Registration>) -> T,
-    ) -> sync::Arc<T> {
-        sync::Arc::new(make(None))
+    ) -> SharedArc<T> {
+        SharedArc::new(make(None))
     }
 
     /// The name asked for.
@@ -224,7 +224,7 @@ impl<T> fmt::Debug for Naming<T> {
 
 /// One reading with the name it goes by.
 pub(super) struct Read {
-    order: u64,
+    pub(super) id: u64,
     pub(super) name: String,
     pub(super) gone: bool,
     pub(super) reading: Reading,
@@ -250,7 +250,7 @@ struct Slot {
 }
 
 struct Gone {
-    order: u64,
+    id: u64,
     kind: Kind,
     base: Arc<str>,
     index: u64,
@@ -259,22 +259,22 @@ struct Gone {
 }
 
 struct Live {
-    order: u64,
+    id: u64,
     name: String,
     source: Weak<dyn Source>,
 }
 
 impl Inner {
     fn collect(&mut self) -> (Vec<Live>, Vec<Read>, u64) {
-        let live = self.live.iter().map(|(&order, slot)| Live {
-            order,
+        let live = self.live.iter().map(|(&id, slot)| Live {
+            id,
             name: slot.label.to_string(),
             source: Weak::clone(&slot.source),
         });
         let live = live.collect();
         let mut gone = Vec::with_capacity(self.gone.len());
         for Gone {
-            order,
+            id,
             kind,
             base,
             index,
@@ -284,7 +284,7 @@ impl Inner {
         {
             self.names.give_back(kind, &base, index, &label);
             gone.push(Read {
-                order,
+                id,
                 name: label.to_string(),
                 gone: true,
                 reading: last,
@@ -294,7 +294,7 @@ impl Inner {
     }
 
     /// Keeps the last counters; the weak reference comes back to be dropped outside the lock.
-    fn keep(&mut self, order: u64, slot: Slot, last: Reading) -> Weak<dyn Source> {
+    fn keep(&mut self, id: u64, slot: Slot, last: Reading) -> Weak<dyn Source> {
         let Slot {
             kind,
             base,
@@ -303,7 +303,7 @@ impl Inner {
             source,
         } = slot;
         self.gone.push_back(Gone {
-            order,
+            id,
             kind,
             base,
             index,
