@@ -1,5 +1,6 @@
 //! What is going on inside: counters by name, read in one snapshot.
 
+mod export;
 mod histogram;
 mod operator;
 mod registry;
@@ -7,6 +8,9 @@ mod snapshot;
 mod stand_in;
 mod table;
 
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use export::Exporter;
 pub use histogram::Percentiles;
 pub use operator::{Metered, SinkMetered};
 pub use registry::{Registry, registry};

@@ -14,12 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{advance, sleep};
 
 /// The registry is the process's, and a snapshot takes last counters away: tests that look for some hold this.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn pulled(mut rx: mpsc::UnboundedReceiver<u32>) -> impl Stream<Item = u32> + Unpin {
     stream::poll_fn(move |cx| rx.poll_recv(cx))
@@ -28,7 +23,7 @@ fn pulled(mut rx: mpsc::UnboundedReceiver<u32>) -> impl Stream<Item = u32> + Unp
 // guarantee: M2
 #[tokio::test(start_paused = true)]
 async fn items_waits_and_end_are_counted() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let (tx, rx) = mpsc::unbounded_channel();
     let mut metered = pulled(rx).metered("counted");
     let mut cx = noop_context();
@@ -217,7 +212,7 @@ async fn the_other_half_is_forwarded_and_not_counted() {
 
 #[tokio::test]
 async fn last_counters_are_read_once() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let metered = stream::iter(0..7).metered("gone");
     assert!(!registry().snapshot().operator("gone").unwrap().gone);
     assert_eq!(metered.count().await, 7);
@@ -230,7 +225,7 @@ async fn last_counters_are_read_once() {
 
 #[test]
 fn equal_names_get_an_index_which_is_free_again_after_the_last_reading() {
-    let _alone = alone();
+    let _alone = ALONE.blocking_lock();
     let twin = || stream::empty::<()>().metered("twin");
     let (first, second) = (twin(), twin());
     assert_eq!((first.name(), second.name()), ("twin", "twin#2"));
@@ -254,7 +249,7 @@ fn equal_names_get_an_index_which_is_free_again_after_the_last_reading() {
 
 #[test]
 fn a_program_that_never_looks_does_not_grow() {
-    let _alone = alone();
+    let _alone = ALONE.blocking_lock();
     let before = registry().snapshot().forgotten;
     for _ in 0..5000 {
         drop(stream::empty::<()>().metered("churn"));
@@ -273,7 +268,7 @@ fn a_program_that_never_looks_does_not_grow() {
 #[test]
 fn every_reading_is_consistent_while_another_thread_counts() {
     const ITEMS: u64 = 200_000;
-    let _alone = alone();
+    let _alone = ALONE.blocking_lock();
     let done = AtomicBool::new(false);
     let mut polls = 0_u64;
     let inner = stream::poll_fn(move |_| {
@@ -309,7 +304,7 @@ fn every_reading_is_consistent_while_another_thread_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn rates_are_those_between_two_snapshots() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let ticks = stream::iter(0..).then(async |n: u64| {
         sleep(Duration::from_millis(100)).await;
         n
@@ -351,7 +346,7 @@ async fn rates_are_those_between_two_snapshots() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_given_anew_counts_from_zero() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     assert_eq!(stream::iter(0..5).metered("anew").count().await, 5);
     let earlier = registry().snapshot();
     advance(Duration::from_secs(1)).await;
@@ -367,7 +362,7 @@ async fn a_name_given_anew_counts_from_zero() {
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_reads_as_a_table() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let mut long = stream::iter(0..10).metered("t-operator with a long name");
     let mut short = stream::pending::<()>().metered("t-short\n");
     while long.next().await.is_some() {}
