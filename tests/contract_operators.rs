@@ -1,0 +1,201 @@
+//! Holds the rules of `contract_kit` against every operator of the crate, and shows that the rules can be broken.
+
+mod contract_kit;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use contract_kit::probe::{Probe, Token};
+use contract_kit::sink_rules::{self, SinkOperator};
+use contract_kit::stream_rules::{self, StreamOperator};
+use contract_kit::{broken, hold};
+use futures::Stream;
+use futures::stream::FusedStream;
+use pushpull::prelude::*;
+
+fn streams() -> Vec<StreamOperator> {
+    vec![stream_operator!(
+        "futures::fuse",
+        |inner| futures::StreamExt::fuse(inner),
+        |token| vec![token.value]
+    )]
+}
+
+fn sinks() -> Vec<SinkOperator> {
+    vec![sink_operator!(plain "sink_metered", Token, |inner| inner.sink_metered("rules"))]
+}
+
+#[test]
+fn every_stream_operator_keeps_every_rule() {
+    hold("streams", &streams(), |op| op.name, stream_rules::RULES);
+}
+
+#[test]
+fn every_sink_operator_keeps_every_rule() {
+    hold("sinks", &sinks(), |op| op.name, sink_rules::RULES);
+}
+
+/// An operator with one fault, to see that the kit finds it.
+struct Faulty<S: Stream> {
+    inner: S,
+    fault: Fault,
+    held: Option<S::Item>,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    ForgetsHeldInHint,
+    PollsAfterEnd,
+    ForgetsTheWaker,
+    WakesItself,
+    LosesTheLast,
+}
+
+impl<S: Stream + Unpin> Faulty<S> {
+    fn new(inner: S, fault: Fault) -> Self {
+        Self {
+            inner,
+            fault,
+            held: None,
+            ended: false,
+        }
+    }
+}
+
+impl<S: Stream + Unpin> Unpin for Faulty<S> {}
+
+impl<S: Stream + Unpin> Stream for Faulty<S> {
+    type Item = S::Item;
+
+    /// Holds one item back until it has seen the next.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = self.get_mut();
+        loop {
+            if this.ended && this.fault != Fault::PollsAfterEnd {
+                return Poll::Ready(None);
+            }
+            let polled = if this.fault == Fault::ForgetsTheWaker {
+                Pin::new(&mut this.inner)
+                    .poll_next(&mut Context::from_waker(std::task::Waker::noop()))
+            } else {
+                Pin::new(&mut this.inner).poll_next(cx)
+            };
+            match polled {
+                Poll::Ready(Some(item)) => {
+                    if let Some(before) = this.held.replace(item) {
+                        return Poll::Ready(Some(before));
+                    }
+                }
+                Poll::Ready(None) => {
+                    this.ended = true;
+                    let last = this.held.take();
+                    return Poll::Ready(last.filter(|_| this.fault != Fault::LosesTheLast));
+                }
+                Poll::Pending => {
+                    if this.fault == Fault::WakesItself {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let held = usize::from(self.held.is_some() && self.fault != Fault::ForgetsHeldInHint);
+        let (lower, upper) = self.inner.size_hint();
+        (
+            lower.saturating_add(held),
+            upper.and_then(|upper| upper.checked_add(held)),
+        )
+    }
+}
+
+impl<S: Stream + Unpin> FusedStream for Faulty<S> {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}
+
+macro_rules! faulty {
+    ($fault:ident) => {
+        StreamOperator {
+            name: stringify!($fault),
+            spawned: false,
+            make: |probe| {
+                contract_kit::flat(Faulty::new(probe, Fault::$fault), |token: Token| {
+                    vec![token.value]
+                })
+            },
+            interleaved: |probe| {
+                let probe = futures_test::stream::StreamTestExt::interleave_pending(probe);
+                contract_kit::flat(Faulty::new(probe, Fault::$fault), |token: Token| {
+                    vec![token.value]
+                })
+            },
+            unmoved: |probe| {
+                let probe = futures_test::stream::StreamTestExt::assert_unmoved(probe);
+                contract_kit::flat(
+                    Faulty::new(Box::pin(probe), Fault::$fault),
+                    |token: Token| vec![token.value],
+                )
+            },
+            debug: |_| String::from("Faulty"),
+            sink: None,
+        }
+    };
+}
+
+#[test]
+fn a_faulty_stream_operator_is_found() {
+    let none = broken(&[faulty!(None)], |op| op.name, stream_rules::RULES);
+    assert_eq!(none, [""; 0]);
+    let finds = |op: StreamOperator, rule: &str| {
+        let found = broken(&[op], |op| op.name, stream_rules::RULES);
+        assert!(
+            found.iter().any(|line| line.contains(rule)),
+            "{rule}: {found:#?}"
+        );
+    };
+    finds(faulty!(ForgetsHeldInHint), "size_hint true, input exact");
+    finds(faulty!(PollsAfterEnd), "input never polled after its end");
+    finds(faulty!(ForgetsTheWaker), "wakes when the input wakes");
+    finds(faulty!(WakesItself), "quiet while the input is silent");
+    finds(faulty!(LosesTheLast), "delivers all, in order");
+}
+
+/// futures' `buffer` can neither flush nor close while it is empty over a full sink, and closes a closed sink again: a real
+/// operator that the rules tell apart.
+#[test]
+fn a_faulty_sink_operator_is_found() {
+    let buffer = SinkOperator {
+        name: "futures::buffer",
+        spawned: false,
+        absorbs_errors: true,
+        plain: false,
+        make: || {
+            let (probe, control) = Probe::<Token>::new([]);
+            (
+                contract_kit::plain(futures::SinkExt::buffer(probe, 4)),
+                control,
+            )
+        },
+        interleaved: None,
+        unmoved: None,
+        debug: || String::from("Buffer"),
+        stream: None,
+    };
+    let found = broken(&[buffer], |op| op.name, sink_rules::RULES);
+    for rule in [
+        "empty: flushes without room",
+        "empty: closes without room",
+        "closing again touches nothing",
+    ] {
+        assert!(
+            found.iter().any(|line| line.contains(rule)),
+            "{rule}: {found:#?}"
+        );
+    }
+}
