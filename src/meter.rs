@@ -24,8 +24,4 @@ pub use snapshot::{
     reason = "for the queue and the broadcast, which are to come"
 )]
 pub(crate) use histogram::{Sampler, TimeInQueue};
-#[expect(
-    unused_imports,
-    reason = "for the queue and the broadcast, which are to come"
-)]
 pub(crate) use registry::{Kind, Naming, Reading, Registration, Source};

@@ -2,7 +2,7 @@
 
 #[cfg(not(pushpull_loom))]
 mod imp {
-    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, Weak};
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 }
 
 #[cfg(pushpull_loom)]

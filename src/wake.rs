@@ -4,6 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 /// Wakers collected inside a critical section. [`WakeList::wake_all`] belongs outside of it.
+///
+/// One waker always has room; more have it where [`WakeList::reserve`] was called outside of the lock, so that nothing
+/// is allocated inside.
 #[derive(Debug, Default)]
 #[must_use = "somebody sleeps on these"]
 pub(crate) struct WakeList {
@@ -19,6 +22,14 @@ impl WakeList {
         }
     }
 
+    pub(crate) fn has_room(&self) -> bool {
+        self.first.is_none() || self.rest.len() < self.rest.capacity()
+    }
+
+    pub(crate) fn reserve(&mut self, wakers: usize) {
+        self.rest.reserve(wakers);
+    }
+
     pub(crate) fn push(&mut self, waker: Waker) {
         if self.first.is_none() {
             self.first = Some(waker);
@@ -31,17 +42,26 @@ impl WakeList {
     #[inline]
     pub(crate) fn wake_all(self) {
         let Some(first) = self.first else { return };
-        if self.rest.is_empty() {
+        if self.rest.is_empty() && !std::thread::panicking() {
             first.wake();
-            return;
+        } else {
+            all(std::iter::once(first).chain(self.rest), Waker::wake);
         }
-        let mut panic = None;
-        for waker in std::iter::once(first).chain(self.rest) {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                panic.get_or_insert(payload);
-            }
+    }
+}
+
+/// Does `act` to every item even if it panics for some, and lets the first panic go on when all is done. During an
+/// unwinding panics are swallowed: a second one would abort the process.
+pub(crate) fn all<T>(items: impl IntoIterator<Item = T>, mut act: impl FnMut(T)) {
+    let unwinding = std::thread::panicking();
+    let mut first = None;
+    for item in items {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| act(item))) {
+            first.get_or_insert(payload);
         }
-        if let Some(payload) = panic {
+    }
+    if let Some(payload) = first {
+        if !unwinding {
             resume_unwind(payload);
         }
     }

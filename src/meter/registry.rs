@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::histogram::Percentiles;
 use super::snapshot::{OperatorStats, Snapshot};
-use super::stand_in::{BroadcastStats, QueueStats};
+use super::stand_in::BroadcastStats;
+use crate::queue::QueueStats;
 use crate::sync::Arc as SharedArc;
 
 /// How many last counters are kept for the next snapshot. A program that names things and never looks does not grow.

@@ -1,0 +1,268 @@
+//! The futures behind the pushes that wait.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use crate::coop;
+use crate::sync::planted;
+
+use super::shared::Shared;
+use super::state::{Pushed, Refusal, Side};
+use super::waiters::Key;
+use super::{DropReason, Overflow, PushError};
+
+impl<T> Shared<T> {
+    /// Pushes what is in `slot`, by the queue's policy; it stays there unless it was taken.
+    pub(super) fn poll_push(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<T>,
+        weight: usize,
+        key: &mut Option<Key>,
+    ) -> Poll<Result<(), Refusal>> {
+        let mut victims = self.victims();
+        loop {
+            let pushed = self.poll(cx, Side::Pushing, key, |state, key| {
+                state.push(slot, weight, key, self.overflow, &mut victims)
+            });
+            match ready!(pushed) {
+                Pushed::Crowded => victims.reserve(),
+                Pushed::Queued => return Poll::Ready(Ok(())),
+                Pushed::Refused(refusal) => return Poll::Ready(Err(refusal)),
+            }
+        }
+    }
+}
+
+/// Pushes an item that it owns. Dropped before the end, the item is cancelled.
+pub(super) struct Push<'a, T> {
+    shared: &'a Shared<T>,
+    slot: Option<T>,
+    weight: usize,
+    key: Option<Key>,
+    /// The handle was closed as a sink.
+    closed: bool,
+}
+
+impl<T> Unpin for Push<'_, T> {}
+
+impl<'a, T> Push<'a, T> {
+    pub(super) fn new(shared: &'a Shared<T>, item: T, closed: bool) -> Self {
+        let weight = shared.weigh(&item);
+        Self {
+            shared,
+            slot: Some(item),
+            weight,
+            key: None,
+            closed,
+        }
+    }
+
+    /// Polls without regard to tokio's budget, for threads that are not tasks.
+    pub(super) fn poll_unbudgeted(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PushError<T>>> {
+        if self.closed {
+            return Poll::Ready(self.result(Err(Refusal::Closed)));
+        }
+        let pushed = ready!(
+            self.shared
+                .poll_push(cx, &mut self.slot, self.weight, &mut self.key)
+        );
+        Poll::Ready(self.result(pushed))
+    }
+
+    /// One attempt that does not wait; the item stays in hand where there is no room.
+    #[cfg(feature = "retry")]
+    pub(super) fn attempt(&mut self) -> Result<(), Refusal> {
+        if self.closed {
+            return Err(Refusal::Closed);
+        }
+        let overflow = match self.shared.overflow {
+            Overflow::Wait => Overflow::Reject,
+            other => other,
+        };
+        let weight = self.weight;
+        let pushed = self
+            .shared
+            .with_victims(&mut self.slot, |state, slot, victims| {
+                state.push(slot, weight, None, overflow, victims)
+            });
+        pushed.map_err(|error| {
+            let refusal = match error {
+                PushError::Closed(_) => Refusal::Closed,
+                PushError::TooHeavy(_) => Refusal::TooHeavy,
+                _ => Refusal::Full,
+            };
+            self.slot = Some(error.into_item());
+            refusal
+        })
+    }
+
+    /// Ends the waiting and gives the item back.
+    pub(super) fn give_up(mut self) -> Option<T> {
+        self.shared.leave(Side::Pushing, &mut self.key);
+        self.shared.change(|state| state.count.refused += 1);
+        self.slot.take()
+    }
+
+    pub(super) fn result(&mut self, pushed: Result<(), Refusal>) -> Result<(), PushError<T>> {
+        match pushed {
+            Ok(()) => Ok(()),
+            Err(refusal) => super::shared::refused(&mut self.slot, refusal),
+        }
+    }
+}
+
+impl<T> Future for Push<'_, T> {
+    type Output = Result<(), PushError<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        coop::spend(cx, |cx| self.poll_unbudgeted(cx))
+    }
+}
+
+impl<T> Drop for Push<'_, T> {
+    fn drop(&mut self) {
+        self.shared.leave(Side::Pushing, &mut self.key);
+        if let Some(item) = self.slot.take() {
+            if !planted("cancelled_uncounted") {
+                self.shared.change(|state| state.count.cancelled += 1);
+            }
+            self.shared.discard([item], DropReason::Cancelled);
+        }
+    }
+}
+
+/// Pushes what is in the caller's slot, where it stays unless it was taken.
+pub(super) struct PushFrom<'a, T> {
+    pub(super) shared: &'a Shared<T>,
+    pub(super) slot: &'a mut Option<T>,
+    pub(super) key: Option<Key>,
+}
+
+impl<T> Future for PushFrom<'_, T> {
+    type Output = Result<(), PushError<()>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(item) = this.slot.as_ref() else {
+            return Poll::Ready(Ok(()));
+        };
+        let weight = this.shared.weigh(item);
+        coop::spend(cx, |cx| {
+            let pushed = this.shared.poll_push(cx, this.slot, weight, &mut this.key);
+            pushed.map_err(|refusal| refusal.about(()))
+        })
+    }
+}
+
+impl<T> Drop for PushFrom<'_, T> {
+    fn drop(&mut self) {
+        self.shared.leave(Side::Pushing, &mut self.key);
+    }
+}
+
+/// Pushes from the front of the caller's items until all are in. The rest stays with the caller.
+pub(super) struct PushMany<'a, T> {
+    pub(super) shared: &'a Shared<T>,
+    pub(super) items: &'a mut VecDeque<T>,
+    pub(super) moved: usize,
+    pub(super) key: Option<Key>,
+}
+
+impl<T> PushMany<'_, T> {
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, PushError<()>>> {
+        let shared = self.shared;
+        let waits = shared.overflow == Overflow::Wait;
+        while !self.items.is_empty() {
+            let moved = if shared.moves_runs() {
+                shared.poll(cx, Side::Pushing, &mut self.key, |state, key| {
+                    state.push_run(self.items, key, waits)
+                })
+            } else {
+                self.poll_front(cx)
+            };
+            match ready!(moved) {
+                Ok(run) => self.moved += run,
+                Err(Refusal::Full) if self.moved > 0 => break,
+                Err(refusal) => return Poll::Ready(Err(refusal.about(()))),
+            }
+        }
+        Poll::Ready(Ok(self.moved))
+    }
+
+    fn poll_front(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Refusal>> {
+        let Some(item) = self.items.front() else {
+            return Poll::Ready(Ok(0));
+        };
+        let weight = self.shared.weigh(item);
+        let mut slot = self.items.pop_front();
+        let pushed = self.shared.poll_push(cx, &mut slot, weight, &mut self.key);
+        if let Some(item) = slot {
+            self.items.push_front(item);
+        }
+        pushed.map_ok(|()| 1)
+    }
+}
+
+impl<T> Future for PushMany<'_, T> {
+    type Output = Result<usize, PushError<()>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        coop::spend(cx, |cx| self.poll_all(cx))
+    }
+}
+
+impl<T> Drop for PushMany<'_, T> {
+    fn drop(&mut self) {
+        self.shared.leave(Side::Pushing, &mut self.key);
+    }
+}
+
+impl<T> Shared<T> {
+    /// Whether runs can be moved in without looking at each item.
+    pub(super) fn moves_runs(&self) -> bool {
+        !self.is_weighted() && matches!(self.overflow, Overflow::Wait | Overflow::Reject)
+    }
+
+    /// Pushes from the front what fits now.
+    pub(super) fn try_push_many(&self, items: &mut VecDeque<T>) -> Result<usize, PushError<()>> {
+        if items.is_empty() {
+            return Ok(0);
+        }
+        if self.moves_runs() {
+            return match self.attempt(|state| state.push_run(items, None, false)) {
+                Ok(moved) => moved.map_err(|refusal| refusal.about(())),
+                Err(_) => Err(PushError::Full(())),
+            };
+        }
+        let overflow = match self.overflow {
+            Overflow::Wait => Overflow::Reject,
+            other => other,
+        };
+        let mut moved = 0;
+        while let Some(item) = items.front() {
+            let weight = self.weigh(item);
+            let mut slot = items.pop_front();
+            let pushed = self.with_victims(&mut slot, |state, slot, victims| {
+                state.push(slot, weight, None, overflow, victims)
+            });
+            match pushed {
+                Ok(()) => moved += 1,
+                Err(error) => {
+                    let full = error.is_full();
+                    let error = error.map(|item| items.push_front(item));
+                    return if full && moved > 0 {
+                        Ok(moved)
+                    } else {
+                        Err(error)
+                    };
+                }
+            }
+        }
+        Ok(moved)
+    }
+}

@@ -1,0 +1,321 @@
+//! The state of a queue behind its lock, with everything that has to happen outside of it: user code, allocation, waking.
+
+use std::task::{Context, Poll, Waker};
+
+use crate::meter::{Reading, Registration, Source};
+use crate::sync::{Mutex, MutexGuard, lock, planted};
+use crate::wake::WakeList;
+
+use super::ring::Ring;
+use super::state::{Pushed, Refusal, Side, State, Step};
+use super::victims::{OnDrop, Victims, hand_over};
+use super::waiters::{Key, Need, Node};
+use super::{DropReason, Overflow, PushError};
+
+pub(super) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+
+/// What all handles of a queue share.
+pub(super) struct Shared<T> {
+    state: Mutex<State<T>>,
+    pub(super) overflow: Overflow,
+    weigh: Option<Weigh<T>>,
+    on_drop: Option<OnDrop<T>>,
+    registration: Option<Registration>,
+    #[cfg(test)]
+    pub(super) locks: std::sync::atomic::AtomicUsize,
+}
+
+/// Storage prepared outside of the lock, and old storage on its way out.
+struct Prepared<T> {
+    ring: Option<Ring<T>>,
+    nodes: Option<Vec<Node>>,
+    waker: Option<Waker>,
+}
+
+impl<T> Prepared<T> {
+    const NOTHING: Self = Self {
+        ring: None,
+        nodes: None,
+        waker: None,
+    };
+
+    /// Brings the storage in; what comes back is empty and goes when the lock is released.
+    fn bring_in(&mut self, state: &mut State<T>, side: Side) {
+        if let Some(ring) = self.ring.take() {
+            self.ring = Some(state.ring.adopt(ring));
+        }
+        if let Some(nodes) = self.nodes.take() {
+            self.nodes = Some(state.side(side).adopt(nodes));
+        }
+    }
+
+    fn discard(&mut self) {
+        self.ring = None;
+        self.nodes = None;
+    }
+}
+
+impl<T> Shared<T> {
+    pub(super) fn new(
+        state: State<T>,
+        overflow: Overflow,
+        weigh: Option<Weigh<T>>,
+        on_drop: Option<OnDrop<T>>,
+        registration: Option<Registration>,
+    ) -> Self {
+        Self {
+            state: Mutex::new(state),
+            overflow,
+            weigh,
+            on_drop,
+            registration,
+            #[cfg(test)]
+            locks: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        #[cfg(test)]
+        self.locks
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        lock(&self.state)
+    }
+
+    /// What an item weighs; user code, so never called under the lock.
+    pub(super) fn weigh(&self, item: &T) -> usize {
+        self.weigh.as_ref().map_or(0, |weigh| weigh(item))
+    }
+
+    pub(super) const fn is_weighted(&self) -> bool {
+        self.weigh.is_some()
+    }
+
+    /// Reads, or changes what nobody waits for.
+    pub(super) fn read<R>(&self, f: impl FnOnce(&State<T>) -> R) -> R {
+        f(&self.lock())
+    }
+
+    /// Makes a change that always goes through, and wakes whom it lets go on.
+    pub(super) fn change<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
+        let mut state = self.lock();
+        let result = f(&mut state);
+        self.release(state);
+        result
+    }
+
+    /// Makes a step that does not wait.
+    pub(super) fn attempt<R>(
+        &self,
+        mut step: impl FnMut(&mut State<T>) -> Step<R>,
+    ) -> Result<R, Need> {
+        let mut prepared = Prepared::NOTHING;
+        loop {
+            let mut state = self.lock();
+            prepared.bring_in(&mut state, Side::Pushing);
+            let result = match step(&mut state) {
+                Step::Done(result) | Step::Stop(result) => Ok(result),
+                Step::Wait(need) => Err(need),
+                Step::Grow(slots) => {
+                    let slots = state.ring.grown(slots, state.capacity);
+                    let weighted = state.ring.is_weighted();
+                    drop(state);
+                    prepared.ring = Some(Ring::with_room(weighted, slots));
+                    continue;
+                }
+            };
+            self.release(state);
+            return result;
+        }
+    }
+
+    /// Makes a step that may wait: on `side`, at the place `key`, which is given up when the step is done.
+    pub(super) fn poll<R>(
+        &self,
+        cx: &mut Context<'_>,
+        side: Side,
+        key: &mut Option<Key>,
+        mut step: impl FnMut(&mut State<T>, Option<Key>) -> Step<R>,
+    ) -> Poll<R> {
+        let mut prepared = Prepared::NOTHING;
+        loop {
+            let mut state = self.lock();
+            prepared.bring_in(&mut state, side);
+            match step(&mut state, *key) {
+                Step::Done(result) => {
+                    let waker = key.take().and_then(|key| state.leave(side, key));
+                    self.release(state);
+                    drop(waker);
+                    return Poll::Ready(result);
+                }
+                Step::Stop(result) => {
+                    self.release(state);
+                    return Poll::Ready(result);
+                }
+                Step::Grow(slots) => {
+                    let slots = state.ring.grown(slots, state.capacity);
+                    let weighted = state.ring.is_weighted();
+                    drop(state);
+                    prepared.discard();
+                    prepared.ring = Some(Ring::with_room(weighted, slots));
+                }
+                Step::Wait(need) => {
+                    let asleep =
+                        key.is_some_and(|key| state.side(side).sleeps_with(key, cx.waker()));
+                    let nodes = state.side(side);
+                    if asleep {
+                        self.release(state);
+                        return Poll::Pending;
+                    }
+                    if key.is_none() && !nodes.has_room() {
+                        let slots = nodes.grown();
+                        drop(state);
+                        prepared.discard();
+                        prepared.nodes = Some(Vec::with_capacity(slots));
+                        continue;
+                    }
+                    let Some(waker) = prepared.waker.take() else {
+                        drop(state);
+                        prepared.discard();
+                        prepared.waker = Some(cx.waker().clone());
+                        continue;
+                    };
+                    let old = match *key {
+                        Some(key) => nodes.sleep(key, need, waker),
+                        None => {
+                            *key = Some(nodes.insert(need, waker));
+                            state.waits(side);
+                            None
+                        }
+                    };
+                    self.release(state);
+                    drop(old);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Gives up a place in the middle of waiting. A wake that came and was not used goes to the next.
+    pub(super) fn leave(&self, side: Side, key: &mut Option<Key>) {
+        let Some(key) = key.take() else { return };
+        let mut state = self.lock();
+        let waker = state.leave(side, key);
+        if planted("cancel_keeps_wake") {
+            drop(state);
+        } else {
+            self.release(state);
+        }
+        drop(waker);
+    }
+
+    /// Ends a critical section: the lock is released, then everybody is woken who can go on.
+    fn release(&self, mut state: MutexGuard<'_, State<T>>) {
+        let mut wakes = WakeList::new();
+        let mut beyond = state.settle(&mut wakes);
+        drop(state);
+        while beyond > 0 {
+            wakes.reserve(beyond);
+            beyond = self.lock().settle(&mut wakes);
+        }
+        wakes.wake_all();
+    }
+
+    /// Hands items that nobody will pull to `on_drop`, or drops them.
+    pub(super) fn discard(&self, items: impl IntoIterator<Item = T>, reason: DropReason) {
+        hand_over(self.on_drop.as_ref(), items, reason);
+    }
+
+    pub(super) fn victims(&self) -> Victims<'_, T> {
+        Victims::new(self.on_drop.as_ref())
+    }
+
+    /// A push that does not wait, under a policy that may differ from the queue's own.
+    pub(super) fn push_now(&self, item: T, overflow: Overflow) -> Result<(), PushError<T>> {
+        let weight = self.weigh(&item);
+        let mut slot = Some(item);
+        self.with_victims(&mut slot, |state, slot, victims| {
+            state.push(slot, weight, None, overflow, victims)
+        })
+    }
+
+    /// Repeats a step until there was room for its victims, and hands them over.
+    pub(super) fn with_victims(
+        &self,
+        slot: &mut Option<T>,
+        mut step: impl FnMut(&mut State<T>, &mut Option<T>, &mut Victims<'_, T>) -> Step<Pushed>,
+    ) -> Result<(), PushError<T>> {
+        let mut victims = self.victims();
+        loop {
+            match self.attempt(|state| step(state, slot, &mut victims)) {
+                Ok(Pushed::Crowded) => victims.reserve(),
+                Ok(Pushed::Queued) => return Ok(()),
+                Ok(Pushed::Refused(refusal)) => return refused(slot, refusal),
+                Err(_) => return refused(slot, Refusal::Full),
+            }
+        }
+    }
+
+    /// Evicts what a changed bound leaves no room for (under the one policy that evicts), and gives memory back.
+    pub(super) fn rebound(&self, change: impl FnOnce(&mut State<T>)) {
+        self.change(change);
+        if self.overflow == Overflow::DropOldest {
+            let mut victims = self.victims();
+            while !self.change(|state| state.shrink(&mut victims)) {
+                victims.reserve();
+            }
+        }
+        let plan = |state: &State<T>| {
+            let slots = state.capacity.max(state.ring.len());
+            (state.ring.allocated() > slots && size_of::<T>() > 0).then_some(slots)
+        };
+        if let Some(slots) = self.read(plan) {
+            let mut room = Some(Ring::with_room(self.is_weighted(), slots));
+            let old = self.change(|state| match plan(state) {
+                Some(_) => room.take().map(|room| state.ring.adopt(room)),
+                None => room.take(),
+            });
+            drop(old);
+        }
+    }
+}
+
+impl<T: Send> Source for Shared<T> {
+    fn read(&self) -> Reading {
+        self.reading()
+    }
+}
+
+impl<T> Shared<T> {
+    fn reading(&self) -> Reading {
+        Reading::Queue {
+            stats: Self::read(self, State::stats),
+            time_in_queue: None,
+        }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let Some(registration) = &self.registration {
+            registration.finish(self.reading());
+        }
+    }
+}
+
+/// The error for an item that is still in its slot.
+pub(super) fn refused<T>(slot: &mut Option<T>, refusal: Refusal) -> Result<(), PushError<T>> {
+    match slot.take() {
+        Some(item) => Err(refusal.about(item)),
+        None => Ok(()),
+    }
+}
+
+impl Refusal {
+    pub(super) fn about<T>(self, item: T) -> PushError<T> {
+        match self {
+            Self::Full => PushError::Full(item),
+            Self::Closed => PushError::Closed(item),
+            Self::TooHeavy => PushError::TooHeavy(item),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The producer as a `Sink`.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll, ready};
+
+use futures_sink::Sink;
+
+use crate::coop;
+
+use super::shared::Shared;
+use super::state::{Side, State, Step};
+use super::waiters::Key;
+use super::{DropReason, Overflow, Producer, PushError};
+
+/// What a producer carries from its first use as a sink on.
+pub(super) struct SinkSide<T> {
+    /// The sink was closed, and this handle with it.
+    pub(super) closed: bool,
+    /// Only ever reached through `&mut`: the mutex is there to let a producer of `Send` items be `Sync`.
+    phase: Mutex<Phase<T>>,
+}
+
+enum Phase<T> {
+    Idle,
+    Waiting(Option<Key>),
+    /// `poll_ready` has answered under a policy that holds nothing.
+    Ready,
+    /// `poll_ready` has answered and a slot is held.
+    Reserved,
+    /// `start_send` has taken an item whose weight does not fit yet. It holds a slot.
+    Parked {
+        slot: Option<T>,
+        weight: usize,
+        key: Option<Key>,
+    },
+}
+
+impl<T> SinkSide<T> {
+    pub(super) const fn new(closed: bool) -> Self {
+        Self {
+            closed,
+            phase: Mutex::new(Phase::Idle),
+        }
+    }
+
+    fn phase(&mut self) -> &mut Phase<T> {
+        self.phase
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn poll_ready(
+        &mut self,
+        shared: &Shared<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PushError<()>>> {
+        if self.closed {
+            return Poll::Ready(Err(PushError::Closed(())));
+        }
+        ready!(self.poll_unpark(shared, cx))?;
+        let waits = match shared.overflow {
+            Overflow::DropNewest | Overflow::DropOldest => {
+                if shared.read(State::is_closed) {
+                    return Poll::Ready(Err(PushError::Closed(())));
+                }
+                *self.phase() = Phase::Ready;
+                return Poll::Ready(Ok(()));
+            }
+            Overflow::Wait => true,
+            Overflow::Reject => false,
+        };
+        let phase = self.phase();
+        if let Phase::Reserved = phase {
+            return Poll::Ready(Ok(()));
+        }
+        if !matches!(phase, Phase::Waiting(_)) {
+            *phase = Phase::Waiting(None);
+        }
+        let Phase::Waiting(key) = phase else {
+            return Poll::Pending;
+        };
+        let reserved = ready!(shared.poll(cx, Side::Pushing, key, |state, key| {
+            state.reserve(key, waits)
+        }));
+        *phase = if reserved.is_ok() {
+            Phase::Reserved
+        } else {
+            Phase::Idle
+        };
+        Poll::Ready(reserved.map_err(|refusal| refusal.about(())))
+    }
+
+    fn start_send(&mut self, shared: &Shared<T>, item: T) -> Result<(), PushError<()>> {
+        assert!(
+            matches!(self.phase(), Phase::Ready | Phase::Reserved),
+            "`start_send` on a queue's producer without a `poll_ready` that answered Ok before it"
+        );
+        let weight = shared.weigh(&item);
+        let mut slot = Some(item);
+        if let Phase::Ready = std::mem::replace(self.phase(), Phase::Idle) {
+            let sent = shared.with_victims(&mut slot, |state, slot, victims| {
+                let overflow = if state.is_choked() {
+                    Overflow::DropNewest
+                } else {
+                    shared.overflow
+                };
+                state.push(slot, weight, None, overflow, victims)
+            });
+            return sent.map_err(|error| shared.refuse_sent(error));
+        }
+        let sent =
+            shared.attempt(
+                |state| match state.redeem_in_turn(&mut slot, weight, None, false) {
+                    Step::Wait(_) => {
+                        state.park();
+                        Step::Done(Ok(()))
+                    }
+                    step => step,
+                },
+            );
+        match (sent, slot) {
+            (Ok(Err(refusal)), Some(item)) => Err(shared.refuse_sent(refusal.about(item))),
+            (_, None) => Ok(()),
+            (_, parked) => {
+                *self.phase() = Phase::Parked {
+                    slot: parked,
+                    weight,
+                    key: None,
+                };
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for what is parked to enter.
+    fn poll_unpark(
+        &mut self,
+        shared: &Shared<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PushError<()>>> {
+        let phase = self.phase();
+        let Phase::Parked { slot, weight, key } = phase else {
+            return Poll::Ready(Ok(()));
+        };
+        let weight = *weight;
+        let entered = ready!(shared.poll(cx, Side::Pushing, key, |state, key| {
+            state.redeem_in_turn(slot, weight, key, true)
+        }));
+        let left = slot.take();
+        *phase = Phase::Idle;
+        Poll::Ready(match (entered, left) {
+            (Err(refusal), Some(item)) => Err(shared.refuse_sent(refusal.about(item))),
+            _ => Ok(()),
+        })
+    }
+
+    /// Gives back what the sink holds.
+    pub(super) fn let_go(&mut self, shared: &Shared<T>) {
+        match std::mem::replace(self.phase(), Phase::Idle) {
+            Phase::Idle | Phase::Ready => {}
+            Phase::Waiting(mut key) => shared.leave(Side::Pushing, &mut key),
+            Phase::Reserved => shared.change(State::release),
+            Phase::Parked { slot, mut key, .. } => {
+                shared.leave(Side::Pushing, &mut key);
+                let reason = shared.change(|state| {
+                    if state.is_revoked() {
+                        state.count.refused += 1;
+                        return DropReason::Closed;
+                    }
+                    state.unpark();
+                    state.count.cancelled += 1;
+                    DropReason::Cancelled
+                });
+                shared.discard(slot, reason);
+            }
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// A sink's error cannot carry the item, so `on_drop` gets it.
+    fn refuse_sent(&self, error: PushError<T>) -> PushError<()> {
+        let reason = if error.is_closed() {
+            DropReason::Closed
+        } else {
+            DropReason::Newest
+        };
+        error.map(|item| self.discard([item], reason))
+    }
+}
+
+/// The queue as a sink, by the contract of [`Sink`].
+///
+/// * `poll_ready`: under `Wait` it waits for a slot and reserves it, in turn with all other producers; under `Reject`
+///   it reserves one or answers `Full`, after which the sink is still good; under the drop policies it is always ready
+///   and holds nothing.
+/// * `start_send`: uses the slot. It panics without a `poll_ready` before it. An error carries no item: the item goes
+///   to `on_drop` and is counted `refused`.
+/// * `poll_flush`: the items are in the queue, not consumed.
+/// * `poll_close`: closes this handle, as if it were dropped, and may be repeated. The queue is closed with the last of
+///   its producers; [`Producer::close`] closes it for all.
+///
+/// A reserved slot goes back when the handle is dropped. On a queue with a weight bound a slot holds no weight: an item
+/// that does not fit is parked in the handle (`parked` in the stats), and `poll_ready`, `poll_flush` and `poll_close`
+/// wait until it has entered.
+///
+/// ```
+/// use futures::SinkExt;
+/// use pushpull::queue;
+///
+/// # tokio_test::block_on(async {
+/// let (mut tx, rx) = queue::bounded(2);
+/// tx.send("a").await.unwrap();
+/// tx.feed("b").await.unwrap();
+/// SinkExt::close(&mut tx).await.unwrap();
+/// assert!(tx.send("c").await.unwrap_err().is_closed());
+/// assert_eq!(rx.pull().await, Some("a"));
+/// assert_eq!(rx.pull().await, Some("b"));
+/// assert_eq!(rx.pull().await, None);
+/// # });
+/// ```
+impl<T> Sink<T> for Producer<T> {
+    type Error = PushError<()>;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let this = self.get_mut();
+        coop::spend(cx, |cx| {
+            let sink = this
+                .sink
+                .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+            sink.poll_ready(&this.shared, cx)
+        })
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), Self::Error> {
+        let this = self.get_mut();
+        let sink = this
+            .sink
+            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        sink.start_send(&this.shared, item)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let this = self.get_mut();
+        match &mut this.sink {
+            Some(sink) => sink.poll_unpark(&this.shared, cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let this = self.get_mut();
+        let sink = this
+            .sink
+            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        if sink.closed {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = ready!(sink.poll_unpark(&this.shared, cx));
+        sink.let_go(&this.shared);
+        sink.closed = true;
+        this.shared.change(State::remove_producer);
+        Poll::Ready(flushed)
+    }
+}
