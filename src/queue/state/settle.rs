@@ -1,0 +1,87 @@
+//! Whom to wake.
+
+use super::State;
+use crate::queue::waiters::{Need, Verdict};
+use crate::sync::planted;
+use crate::wake::WakeList;
+
+impl<T> State<T> {
+    /// Wakes whoever can go on after a change, as far as `wakes` has room, and answers how many more there are.
+    ///
+    /// An item or a slot wakes at most one waiter: those woken before lay claim to what they were woken for until they
+    /// act or leave.
+    pub(in crate::queue) fn settle(&mut self, wakes: &mut WakeList) -> usize {
+        let mut beyond = 0;
+        if self.pushing.sleeping() > 0 {
+            beyond += self.wake_producers(wakes);
+        }
+        if self.pulling.sleeping() > 0 {
+            beyond += self.wake_consumers(wakes);
+        }
+        if self.closed && self.watching.sleeping() > 0 {
+            let finished = self.is_finished();
+            beyond += self.watching.wake(wakes, |need| match need {
+                Need::Drained if !finished => Verdict::Skip,
+                _ => Verdict::Wake,
+            });
+        }
+        beyond
+    }
+
+    fn wake_producers(&mut self, wakes: &mut WakeList) -> usize {
+        let claims = self.pushing.claims();
+        let mut slots = self.room().saturating_sub(claims.units);
+        let used = self.ring.weight().saturating_add(claims.weight);
+        let mut weight = self.max_weight.saturating_sub(used);
+        let (closed, revoked, max) = (self.closed, self.revoked, self.max_weight);
+        if slots == 0 && self.parked == 0 && !closed && !self.ring.is_weighted() {
+            return 0;
+        }
+        if closed && planted("close_forgets_producers") {
+            return 0;
+        }
+        self.pushing.wake(wakes, |need| match need {
+            _ if revoked || need.weight() > max => Verdict::Wake,
+            Need::Weight { weight: own } if own <= weight => {
+                weight -= own;
+                Verdict::Wake
+            }
+            Need::Weight { .. } => {
+                weight = 0;
+                if closed { Verdict::Skip } else { Verdict::Stop }
+            }
+            _ if closed => Verdict::Wake,
+            // Without a slot nobody behind can go on but a sink that holds one.
+            _ if slots == 0 => Verdict::Skip,
+            _ if need.weight() <= weight => {
+                slots -= 1;
+                weight -= need.weight();
+                Verdict::Wake
+            }
+            _ => Verdict::Stop,
+        })
+    }
+
+    fn wake_consumers(&mut self, wakes: &mut WakeList) -> usize {
+        let finished = self.is_finished();
+        if finished {
+            if planted("close_forgets_consumers") {
+                return 0;
+            }
+            return self.pulling.wake(wakes, |_| Verdict::Wake);
+        }
+        let mut items = self.ring.len().saturating_sub(self.pulling.claims().units);
+        let useless = self.closed || self.pushing.sleeping() > 0;
+        if planted("wake_two_short") {
+            items = items.saturating_sub(1);
+        }
+        self.pulling.wake(wakes, |need| match need {
+            _ if items == 0 => Verdict::Stop,
+            Need::Run { items: run } if run > items && !useless => Verdict::Skip,
+            _ => {
+                items = items.saturating_sub(need.units());
+                Verdict::Wake
+            }
+        })
+    }
+}
