@@ -9,20 +9,53 @@ use contract_kit::probe::{Probe, Token};
 use contract_kit::sink_rules::{self, SinkOperator};
 use contract_kit::stream_rules::{self, StreamOperator};
 use contract_kit::{broken, hold};
-use futures::Stream;
 use futures::stream::FusedStream;
+use futures::{Stream, StreamExt};
 use pushpull::prelude::*;
+use pushpull::queue::{self, Consumer};
 
 fn streams() -> Vec<StreamOperator> {
-    vec![stream_operator!(
-        "futures::fuse",
-        |inner| futures::StreamExt::fuse(inner),
-        |token| vec![token.value]
-    )]
+    vec![
+        stream_operator!("metered", |inner| inner.metered("rules"), |token| vec![
+            token.value
+        ]),
+        stream_operator!(
+            spawned "queue::Consumer",
+            |inner| through_a_queue(inner),
+            |token| vec![token.value]
+        ),
+    ]
 }
 
 fn sinks() -> Vec<SinkOperator> {
-    vec![sink_operator!(plain "sink_metered", Token, |inner| inner.sink_metered("rules"))]
+    vec![
+        sink_operator!(plain "sink_metered", Token, |inner| inner.sink_metered("rules")),
+        sink_operator!(spawned "queue::Producer", Token, |inner| {
+            let (tx, rx) = queue::bounded(4);
+            tokio::spawn(rx.map(Ok).forward(inner));
+            tx
+        }),
+    ]
+}
+
+/// The consumer of a small queue that a task fills until the consumer is gone.
+fn through_a_queue(inner: impl Stream<Item = Token> + Send + 'static) -> Consumer<Token> {
+    let (tx, rx) = queue::bounded(2);
+    tokio::spawn(async move {
+        let mut inner = Box::pin(inner);
+        let feed = async {
+            while let Some(token) = inner.next().await {
+                if tx.push(token).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = feed => {}
+            () = tx.closed() => {}
+        }
+    });
+    rx
 }
 
 #[test]
