@@ -12,7 +12,7 @@ mod table;
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use export::Exporter;
 pub use histogram::Percentiles;
-pub use operator::{Metered, SinkMetered};
+pub use operator::{Meter, Metered, SinkMetered};
 pub use registry::{Registry, registry};
 pub use snapshot::{
     BroadcastEntry, OperatorEntry, OperatorRates, OperatorStats, QueueEntry, QueueRates, Rates,

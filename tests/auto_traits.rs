@@ -16,16 +16,16 @@ type Pinned = std::marker::PhantomPinned;
 macro_rules! probes {
     ($($module:ident: $bound:ident;)*) => {$(
         mod $module {
-            pub trait Not {
+            pub(crate) trait Not {
                 const HAS: bool = false;
             }
 
-            pub struct Is<T: ?Sized>(std::marker::PhantomData<T>);
+            pub(crate) struct Is<T: ?Sized>(std::marker::PhantomData<T>);
 
             impl<T: ?Sized> Not for Is<T> {}
 
             impl<T: ?Sized + $bound> Is<T> {
-                pub const HAS: bool = true;
+                pub(crate) const HAS: bool = true;
             }
         }
 
@@ -61,6 +61,7 @@ auto_traits! {
     meter::QueueRates: true true true;
     meter::OperatorRates: true true true;
     meter::Percentiles: true true true;
+    meter::Meter: true true true;
     meter::Metered<u8>: true true true;
     meter::Metered<Moved>: true false true;
     meter::Metered<Local>: false false true;

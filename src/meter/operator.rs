@@ -1,7 +1,7 @@
 //! Counting what goes through: [`Metered`] around a Stream, [`SinkMetered`] around a Sink.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::registry::{Kind, Naming, Reading, Registration, Source};
 use super::snapshot::OperatorStats;
 use crate::coop;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, planted};
 
 pin_project! {
     /// The stream of [`metered`](crate::PullExt::metered).
@@ -38,12 +38,19 @@ impl<S> Metered<S> {
 
     /// The name in the registry, with its index where the name was taken.
     pub fn name(&self) -> &str {
-        self.tally.name()
+        self.tally.counters.name()
     }
 
     /// What went through until now.
     pub fn stats(&self) -> OperatorStats {
         self.tally.counters.stats()
+    }
+
+    /// Its meter, to be read while the stream is elsewhere.
+    pub fn meter(&self) -> Meter {
+        Meter {
+            counters: Arc::clone(&self.tally.counters),
+        }
     }
 
     /// The stream inside.
@@ -147,12 +154,19 @@ impl<S> SinkMetered<S> {
 
     /// The name in the registry, with its index where the name was taken.
     pub fn name(&self) -> &str {
-        self.tally.name()
+        self.tally.counters.name()
     }
 
     /// What went through until now.
     pub fn stats(&self) -> OperatorStats {
         self.tally.counters.stats()
+    }
+
+    /// Its meter, to be read while the sink is elsewhere.
+    pub fn meter(&self) -> Meter {
+        Meter {
+            counters: Arc::clone(&self.tally.counters),
+        }
     }
 
     /// The sink inside.
@@ -230,6 +244,40 @@ impl<S: FusedStream> FusedStream for SinkMetered<S> {
     }
 }
 
+/// Reads the meter of one stream or sink from anywhere, also after it has gone. The entry in the registry stays until the
+/// last of these has gone too.
+///
+/// ```
+/// use futures::StreamExt;
+/// use pushpull::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let numbers = futures::stream::iter(0..10).metered("numbers");
+/// let meter = numbers.meter();
+/// let task = tokio::spawn(numbers.take(4).collect::<Vec<_>>());
+/// assert_eq!(task.await.unwrap(), [0, 1, 2, 3]);
+/// assert_eq!(meter.stats().items, 4);
+/// assert!(!meter.stats().ended, "it was dropped before its end");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Meter {
+    counters: Arc<Counters>,
+}
+
+impl Meter {
+    /// The name in the registry, with its index where the name was taken.
+    pub fn name(&self) -> &str {
+        self.counters.name()
+    }
+
+    /// What went through until now.
+    pub fn stats(&self) -> OperatorStats {
+        self.counters.stats()
+    }
+}
+
 /// The writing end of [`Counters`]: there is one, so that a plain store does where many would need to add atomically.
 #[derive(Debug)]
 struct Tally {
@@ -258,13 +306,6 @@ impl Tally {
             turns: 0,
             errors: 0,
         }
-    }
-
-    fn name(&self) -> &str {
-        self.counters
-            .registration
-            .as_ref()
-            .map_or(&*self.counters.name, Registration::name)
     }
 
     #[inline]
@@ -305,12 +346,9 @@ impl Tally {
     fn end(&mut self) {
         let lived = u64::try_from(self.counters.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         // The first end counts; a sink may be closed again.
-        let _ = self.counters.lived.compare_exchange(
-            0,
-            lived.max(1),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        if self.counters.lived.load(Ordering::Relaxed) == 0 {
+            self.counters.lived.store(lived.max(1), Ordering::Release);
+        }
     }
 }
 
@@ -327,13 +365,20 @@ struct Counters {
 }
 
 impl Counters {
+    fn name(&self) -> &str {
+        self.registration
+            .as_ref()
+            .map_or(&*self.name, Registration::name)
+    }
+
     /// Loads in the order opposite to the stores, so that what is read first never runs ahead of what is read after:
     /// after the end all items are there, and there is never more than one wait without an item or an error.
     fn stats(&self) -> OperatorStats {
+        let early = planted("items_first").then(|| self.items.load(Ordering::Acquire));
         let lived = self.lived.load(Ordering::Acquire);
         let turns = self.turns.load(Ordering::Acquire);
         let errors = self.errors.load(Ordering::Acquire);
-        let items = self.items.load(Ordering::Acquire);
+        let items = early.unwrap_or_else(|| self.items.load(Ordering::Acquire));
         OperatorStats {
             items,
             waits: turns.div_ceil(2),
