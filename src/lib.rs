@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod batch;
 mod block;
 mod coop;
 pub mod meter;
@@ -13,6 +14,7 @@ pub mod queue;
 mod sync;
 mod wake;
 
+pub use batch::{Batch, BatchPolicy, FlushReason};
 pub use pull::PullExt;
 pub use push::PushExt;
 

@@ -1,12 +1,203 @@
 //! [`PullExt`]: what can be done to any [`Stream`] on its way from where it is pulled.
 
-use futures_core::Stream;
+use std::time::Duration;
 
+use futures_core::{Stream, TryStream};
+
+use crate::batch::{BatchPolicy, Batched, Detailed, TryBatched};
 use crate::meter::Metered;
 
 /// Operators for every [`Stream`].
 pub trait PullExt: Stream {
     // -- batch --
+
+    /// Batches of at most `max` items, none of which waits longer than `within` for its batch to close.
+    ///
+    /// A batch is a `Vec<T>`, never empty. It closes when it is full, when its first item has waited for `within`, or
+    /// with the input. What is ready is always taken first: `Duration::ZERO` waits for nothing, `Duration::MAX` waits
+    /// until the batch is full. For bounds of weight, idle gaps and closing items, and for the reason why a batch
+    /// closed, see [`batch_with`](Self::batch_with).
+    ///
+    /// A [`queue::Consumer`](crate::queue::Consumer) has a method of the same name that takes whole runs under one lock;
+    /// `consumer.batch(..)` is that one. Behind a type parameter or `Box<dyn Stream>` items are taken one by one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::StreamExt;
+    /// use pushpull::prelude::*;
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let input = futures::stream::iter(1..=5).chain(futures::stream::pending());
+    /// let mut batches = input.batch(3, Duration::from_secs(1));
+    ///
+    /// let start = Instant::now();
+    /// assert_eq!(batches.next().await, Some(vec![1, 2, 3])); // full
+    /// assert_eq!(start.elapsed(), Duration::ZERO);
+    /// assert_eq!(batches.next().await, Some(vec![4, 5])); // over age
+    /// assert_eq!(start.elapsed(), Duration::from_secs(1));
+    ///
+    /// let never = tokio::time::timeout(Duration::from_secs(60), batches.next());
+    /// assert!(never.await.is_err()); // no items, no batch
+    /// # }
+    /// ```
+    ///
+    /// # Back-pressure
+    ///
+    /// Holds at most one batch, and pulls only while it is polled. Nothing fires while nobody polls; a late poll takes
+    /// what is ready, up to `max`, and emits at once. Input that never pauses is taken until the batch is full, or has
+    /// been over age for another `within`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping a `next()` loses nothing: the items stay in the operator, whose clock runs on. Dropping the operator
+    /// drops them; [`Batched::into_parts`](crate::batch::Batched::into_parts) gives them back.
+    ///
+    /// # Panics
+    ///
+    /// If `max` is 0. When a batch has to wait outside of a tokio runtime, or in one without its time driver.
+    #[track_caller]
+    fn batch(self, max: usize, within: Duration) -> Batched<Self>
+    where
+        Self: Sized,
+    {
+        Batched::new(self, BatchPolicy::plain(max, within))
+    }
+
+    /// Batches after a [`BatchPolicy`], each with the reason why it closed and the age of its oldest item.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use pushpull::batch::{BatchPolicy, FlushReason};
+    /// use pushpull::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let policy = BatchPolicy::items(4).until(|n| n % 10 == 0);
+    /// let mut batches = futures::stream::iter([1, 2, 10, 3, 4, 5, 6, 7]).batch_with(policy);
+    ///
+    /// let mut seen = vec![];
+    /// while let Some(batch) = batches.next().await {
+    ///     seen.push((batch.items, batch.reason));
+    /// }
+    /// assert_eq!(
+    ///     seen,
+    ///     [
+    ///         (vec![1, 2, 10], FlushReason::Predicate),
+    ///         (vec![3, 4, 5, 6], FlushReason::Size),
+    ///         (vec![7], FlushReason::End), // closed by none of its bounds
+    ///     ]
+    /// );
+    /// # }
+    /// ```
+    ///
+    /// # Back-pressure
+    ///
+    /// As [`batch`](Self::batch); besides, an item that was too heavy for a batch is held for the next. On a
+    /// [`queue::Consumer`](crate::queue::Consumer) a policy with weight or predicate takes a run of items, as many as a
+    /// batch may have, but no more than 1024 (or the length of the batch before, where that was greater), and holds what
+    /// the batch did not need.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`batch`](Self::batch).
+    ///
+    /// # Panics
+    ///
+    /// When a batch has to wait outside of a tokio runtime, or in one without its time driver. A panic in a closure of
+    /// the policy goes through to who polls; the items stay in the operator.
+    fn batch_with(self, policy: BatchPolicy<Self::Item>) -> Batched<Self, Detailed>
+    where
+        Self: Sized,
+    {
+        Batched::new(self, policy)
+    }
+
+    /// Batches of the `Ok` items of a fallible stream; an error comes by itself, after a batch of what came before it.
+    ///
+    /// Nothing is lost, and an error does not end the stream unless it ends its input. Otherwise as
+    /// [`batch`](Self::batch).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::StreamExt;
+    /// use pushpull::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let input = futures::stream::iter([Ok(1), Ok(2), Err("broken row"), Ok(3)]);
+    /// let mut batches = input.try_batch(10, Duration::from_secs(1));
+    ///
+    /// assert_eq!(batches.next().await, Some(Ok(vec![1, 2])));
+    /// assert_eq!(batches.next().await, Some(Err("broken row")));
+    /// assert_eq!(batches.next().await, Some(Ok(vec![3])));
+    /// assert_eq!(batches.next().await, None);
+    /// # }
+    /// ```
+    ///
+    /// # Back-pressure
+    ///
+    /// As [`batch`](Self::batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`batch`](Self::batch). An error that waits behind its batch is held like the items;
+    /// [`TryBatched::into_parts`](crate::batch::TryBatched::into_parts) gives back both.
+    ///
+    /// # Errors
+    ///
+    /// Yields those of the input, in their place.
+    ///
+    /// # Panics
+    ///
+    /// As [`batch`](Self::batch).
+    #[track_caller]
+    fn try_batch(self, max: usize, within: Duration) -> TryBatched<Self>
+    where
+        Self: TryStream + Sized,
+    {
+        TryBatched::new(self, BatchPolicy::plain(max, within))
+    }
+
+    /// [`try_batch`](Self::try_batch) after a [`BatchPolicy`], with the reason why each batch closed and the age of its
+    /// oldest item.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use pushpull::batch::{BatchPolicy, FlushReason};
+    /// use pushpull::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let input = futures::stream::iter([Ok(1), Ok(2), Err("broken row")]);
+    /// let mut batches = input.try_batch_with(BatchPolicy::items(10));
+    ///
+    /// let first = batches.next().await.expect("there is input").expect("two good rows");
+    /// assert_eq!((first.items, first.reason), (vec![1, 2], FlushReason::Error));
+    /// assert_eq!(batches.next().await, Some(Err("broken row")));
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`try_batch`](Self::try_batch).
+    ///
+    /// # Errors
+    ///
+    /// Yields those of the input, in their place.
+    ///
+    /// # Panics
+    ///
+    /// As [`batch_with`](Self::batch_with).
+    fn try_batch_with(self, policy: BatchPolicy<Self::Ok>) -> TryBatched<Self, Detailed>
+    where
+        Self: TryStream + Sized,
+    {
+        TryBatched::new(self, policy)
+    }
 
     // -- rate --
 

@@ -1,12 +1,120 @@
 //! [`PushExt`]: what can be done to any [`Sink`] on the way to where it is pushed, and sinks to start from.
 
+use std::time::Duration;
+
 use futures_sink::Sink;
 
+use crate::batch::{Batch, BatchPolicy, Detailed, SinkBatch};
 use crate::meter::SinkMetered;
 
 /// Operators for every [`Sink`] of `T`.
 pub trait PushExt<T>: Sink<T> {
     // -- batch --
+
+    /// A sink of items that hands this sink batches of at most `max` of them, none of which waits longer than `within`
+    /// for its batch to close.
+    ///
+    /// A batch is a `Vec`, never empty. It closes when it is full or when its first item has been here for `within`;
+    /// closing the sink closes it too, and [`flush_now`](crate::batch::SinkBatch::flush_now) does on request. There is
+    /// no task behind it: its clock runs in `poll_ready` and `poll_flush`, so somebody has to poll.
+    /// `spawn` is for where nobody does.
+    ///
+    /// `flush` and `send` are done when the batch has left and the inner sink has flushed it, and that is when size or
+    /// age closes the batch: a pump that flushes whenever its input is idle does not cut batches short. While they wait
+    /// they keep the inner sink at work. So use `feed` to fill a batch from one task, `send` to wait for its way out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::{SinkExt, StreamExt};
+    /// use pushpull::prelude::*;
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), futures::channel::mpsc::SendError> {
+    /// let (sink, mut batches) = futures::channel::mpsc::channel(8);
+    /// let mut sink = sink.sink_batch(2, Duration::from_secs(1));
+    ///
+    /// let start = Instant::now();
+    /// sink.feed(1).await?;
+    /// sink.send(2).await?; // fills the batch
+    /// assert_eq!(start.elapsed(), Duration::ZERO);
+    /// sink.send(3).await?; // waits for the age of the batch
+    /// assert_eq!(start.elapsed(), Duration::from_secs(1));
+    ///
+    /// assert_eq!(batches.next().await, Some(vec![1, 2]));
+    /// assert_eq!(batches.next().await, Some(vec![3]));
+    /// drop(batches);
+    /// sink.feed(4).await?; // held here; the sink underneath has not been asked
+    /// assert!(sink.flush_now().await.is_err());
+    /// assert_eq!(sink.into_remainder(), [4]); // the error has lost nothing
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Back-pressure
+    ///
+    /// Holds at most one batch. When that is full, `poll_ready` waits until the inner sink takes it. With
+    /// `Duration::MAX` a `flush` that meets a part of a batch waits for ever; `flush_now` does not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping a `flush`, `close` or `flush_now` loses nothing. Dropping the operator drops what it holds;
+    /// [`SinkBatch::into_parts`](crate::batch::SinkBatch::into_parts) gives it back.
+    ///
+    /// # Errors
+    ///
+    /// Those of the inner sink. They lose nothing that is held here; a batch that the inner sink's `start_send` has
+    /// taken and refused is in its error, if it put it there.
+    ///
+    /// # Panics
+    ///
+    /// If `max` is 0. If `start_send` is called on a full batch without `poll_ready`. When a batch has to wait in
+    /// `poll_flush` outside of a tokio runtime, or in one without its time driver.
+    #[track_caller]
+    fn sink_batch<U>(self, max: usize, within: Duration) -> SinkBatch<Self, U>
+    where
+        Self: Sink<Vec<U>> + Sized,
+    {
+        SinkBatch::new(self, BatchPolicy::plain(max, within))
+    }
+
+    /// [`sink_batch`](Self::sink_batch) after a [`BatchPolicy`]; the inner sink takes each batch as a
+    /// [`Batch`], with the reason why it closed and the age of its oldest item.
+    ///
+    /// ```
+    /// use futures::{SinkExt, StreamExt};
+    /// use pushpull::batch::{BatchPolicy, FlushReason};
+    /// use pushpull::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), futures::channel::mpsc::SendError> {
+    /// let (sink, mut batches) = futures::channel::mpsc::channel(8);
+    /// let mut sink = sink.sink_batch_with(BatchPolicy::items(10).weight(5, |s: &&str| s.len()));
+    /// for word in ["one", "two", "overlong"] {
+    ///     sink.feed(word).await?;
+    /// }
+    /// sink.close().await?;
+    ///
+    /// // "two" was too heavy for the first batch, "overlong" is for any.
+    /// let closed: Vec<_> = batches.by_ref().map(|batch| (batch.items, batch.reason)).collect().await;
+    /// assert_eq!(closed[0], (vec!["one"], FlushReason::Weight));
+    /// assert_eq!(closed[1], (vec!["two"], FlushReason::Weight));
+    /// assert_eq!(closed[2], (vec!["overlong"], FlushReason::Weight));
+    /// assert!(sink.feed("late").await.is_ok() && sink.flush_now().await.is_err()); // closed
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Back-pressure, cancel safety, errors and panics
+    ///
+    /// As [`sink_batch`](Self::sink_batch); besides, an item that was too heavy for a batch is held for the next.
+    fn sink_batch_with<U>(self, policy: BatchPolicy<U>) -> SinkBatch<Self, U, Detailed>
+    where
+        Self: Sink<Batch<U>> + Sized,
+    {
+        SinkBatch::new(self, policy)
+    }
 
     // -- rate --
 
