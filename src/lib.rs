@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod block;
+pub mod broadcast;
 mod coop;
 pub mod meter;
 pub mod pull;

@@ -5,7 +5,6 @@ mod histogram;
 mod operator;
 mod registry;
 mod snapshot;
-mod stand_in;
 mod table;
 
 #[cfg(feature = "metrics")]

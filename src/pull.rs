@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_core::{Stream, TryStream};
 
 use crate::batch::{BatchPolicy, Batched, Detailed, TryBatched};
+use crate::broadcast::Hub;
 use crate::meter::Metered;
 
 /// Operators for every [`Stream`].
@@ -204,6 +205,50 @@ pub trait PullExt: Stream {
     // -- queue: buffer --
 
     // -- broadcast --
+
+    /// Publishes the items to every subscriber of the hub, through a log of at most `capacity` items.
+    ///
+    /// The first subscription spawns a task on tokio that pulls the stream, and sees every item. The task pulls while
+    /// somebody is subscribed, at most one item ahead of what the log takes, and rests while nobody is, so that nothing
+    /// is published to nobody. When the stream ends the hub closes: subscribers read what is in the log, then end. The
+    /// task ends with the stream, or when the hub, its clones and all subscribers are gone, and drops the stream then.
+    ///
+    /// If the stream panics its task ends, and subscribers see the end as if the stream had ended there.
+    ///
+    /// # Back-pressure
+    ///
+    /// The stream is pulled no faster than the slowest lossless subscriber reads. Lossy ones are told what they missed.
+    ///
+    /// # Panics
+    ///
+    /// If `capacity` is 0. The first subscription panics outside of a tokio runtime.
+    ///
+    /// ```
+    /// use futures::{StreamExt, stream};
+    /// use pushpull::broadcast::{Lagged, Lossy};
+    /// use pushpull::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let hub = stream::iter(1..=4).broadcast(2);
+    /// let all = hub.subscribe();
+    /// let big = hub.subscribe().filter(|n| std::future::ready(*n > 2));
+    /// let slow = hub.subscribe_lossy(Lossy::DropOldest);
+    ///
+    /// let (all, big): (Vec<_>, Vec<_>) = tokio::join!(all.collect(), big.collect());
+    /// assert_eq!((all, big), (vec![1, 2, 3, 4], vec![3, 4]));
+    ///
+    /// let slow: Vec<_> = slow.collect().await;
+    /// assert_eq!(slow, [Err(Lagged { missed: 2 }), Ok(3), Ok(4)]);
+    /// # }
+    /// ```
+    #[track_caller]
+    fn broadcast(self, capacity: usize) -> Hub<Self::Item>
+    where
+        Self: Sized + Send + 'static,
+    {
+        Hub::new(self, capacity)
+    }
 
     // -- meter --
 

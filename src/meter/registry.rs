@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::histogram::Percentiles;
 use super::snapshot::{OperatorStats, Snapshot};
-use super::stand_in::BroadcastStats;
+use crate::broadcast::BroadcastStats;
 use crate::queue::QueueStats;
 use crate::sync::Arc as SharedArc;
 

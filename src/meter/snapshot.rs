@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::histogram::Percentiles;
 use super::registry::{Read, Reading};
-use super::stand_in::BroadcastStats;
+use crate::broadcast::BroadcastStats;
 use crate::queue::QueueStats;
 
 /// Everything that had a name at one moment, in the order in which it was named.

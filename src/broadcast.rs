@@ -1,0 +1,106 @@
+//! One value to many subscribers, through one log with a cursor for each.
+//!
+//! A [`Publisher`] appends to the log; a [`Subscriber`] or a [`LossySubscriber`] reads it at its own pace. Values are
+//! kept until everybody has read them, never more than the capacity, and cloned by the subscribers outside of the lock.
+//!
+//! # Guarantees
+//!
+//! - **C1.** Every subscriber sees a run without gaps of what was published after it subscribed, in one order for all,
+//!   or is told exactly how many values it missed, where they are missing.
+//! - **C2.** Each subscriber chooses: [lossless](Publisher::subscribe), the publisher waits for it;
+//!   [drop oldest](Lossy::DropOldest); or [be disconnected](Lossy::Disconnect). A lossy one never slows anybody.
+//! - **C3.** The capacity is exact: never more values than that are kept, nor left unread by a lossless subscriber.
+//!   The last `n` are [replayed](Builder::replay) to newcomers without gap or duplicate.
+//! - **C4.** Without subscribers publishing succeeds at once and is counted. After [`close`](Publisher::close) everyone
+//!   reads what is there, then ends. A cancelled publish is published to all or to none.
+//! - **C5.** A value is cloned at most once per delivery, and the last one to read it gets it moved: a sole subscriber
+//!   without replay never clones.
+//!
+//! Publishers that wait are served in order: who waits leaves its value in the line, and whoever makes room publishes
+//! it. Waking a subscriber or a publisher, dropping and cloning values all happen with no lock held, and a panic in any
+//! of them leaves the broadcast whole.
+//!
+//! # When room is reserved
+//!
+//! A publisher used as a [`Sink`](futures_sink::Sink) reserves a slot in `poll_ready`. Slots that are reserved, and
+//! values that lossless subscribers have not read, together never exceed the capacity. A newcomer whose replay does not
+//! fit beside what is reserved takes the values that do not fit along, so that nobody loses anything.
+//!
+//! # Closing
+//!
+//! A broadcast closes by [`Publisher::close`], or when its last publisher is dropped or closed as a sink.
+//!
+//! ```
+//! use pushpull::broadcast::{self, Lagged, Lossy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let publisher = broadcast::channel(2);
+//! let mut careful = publisher.subscribe();
+//! let mut hasty = publisher.subscribe_lossy(Lossy::DropOldest);
+//!
+//! publisher.publish(1).await.unwrap();
+//! publisher.publish(2).await.unwrap();
+//! assert!(publisher.try_publish(3).unwrap_err().is_full(), "the careful one has not read");
+//!
+//! assert_eq!(careful.pull().await, Some(1));
+//! publisher.publish(3).await.unwrap();
+//! publisher.close();
+//!
+//! assert_eq!(careful.pull().await, Some(2));
+//! assert_eq!(careful.pull().await, Some(3));
+//! assert_eq!(careful.pull().await, None);
+//!
+//! assert_eq!(hasty.pull().await, Some(Err(Lagged { missed: 1 })));
+//! assert_eq!(hasty.pull().await, Some(Ok(2)));
+//! # }
+//! ```
+
+mod after;
+mod builder;
+mod hub;
+mod log;
+mod lossy;
+mod publisher;
+mod state;
+mod stats;
+mod subscriber;
+mod waiting;
+
+pub use builder::Builder;
+pub use hub::Hub;
+pub use lossy::{Lagged, Lossy, LossySubscriber};
+pub use publisher::Publisher;
+pub use stats::BroadcastStats;
+pub use subscriber::Subscriber;
+
+/// A broadcast that keeps at most `capacity` values, without replay.
+///
+/// # Panics
+///
+/// If `capacity` is 0.
+///
+/// ```
+/// use pushpull::broadcast;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let publisher = broadcast::channel(16);
+/// let mut subscriber = publisher.subscribe();
+/// publisher.publish("one").await.unwrap();
+/// publisher.publish("two").await.unwrap();
+/// drop(publisher);
+/// assert_eq!(subscriber.pull().await, Some("one"));
+/// assert_eq!(subscriber.pull().await, Some("two"));
+/// assert_eq!(subscriber.pull().await, None);
+/// # }
+/// ```
+#[track_caller]
+pub fn channel<T>(capacity: usize) -> Publisher<T> {
+    builder().capacity(capacity).build()
+}
+
+/// Sets up a broadcast with replay or a name.
+pub const fn builder<T>() -> Builder<T> {
+    Builder::new()
+}
