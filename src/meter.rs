@@ -18,9 +18,5 @@ pub use snapshot::{
     Snapshot,
 };
 
-#[expect(
-    unused_imports,
-    reason = "for the queue and the broadcast, which are to come"
-)]
-pub(crate) use histogram::{Sampler, TimeInQueue};
+pub(crate) use histogram::{Passed, Sampler, TimeInQueue};
 pub(crate) use registry::{Kind, Naming, Reading, Registration, Source};

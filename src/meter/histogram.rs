@@ -1,18 +1,14 @@
 //! Time in a queue: which items are timed, and what the times come to.
 
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// One item in so many is timed, on average.
-const EVERY: u64 = 64;
+pub(crate) use times::{Sampler, TimeInQueue};
 
 /// How long sampled items stayed. Without a sample, all times are zero.
 ///
-/// `min` and `max` are exact; the others are at most one percent too high, as they come out of a histogram with two
-/// significant digits (HdrHistogram).
+/// `count`, `min` and `max` are exact; the others are at most one percent too high, as they come out of a histogram with
+/// two significant digits (HdrHistogram), whose range ends at an hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -53,101 +49,120 @@ impl fmt::Display for Percentiles {
     }
 }
 
-/// Picks the items to be timed, one at a time, so that no item carries a time stamp. Lives under the queue's lock.
-///
-/// Items are numbered in the order in which they entered; they leave from the front, so those that leave together are
-/// a range of numbers.
-#[derive(Clone, Debug)]
-pub(crate) struct Sampler {
-    timed: Option<(u64, Instant)>,
-    /// No item before this one is picked.
-    next: u64,
-    state: u64,
-}
-
-impl Sampler {
-    #[cfg(feature = "histogram")]
-    pub(crate) fn new() -> Self {
-        Self {
-            timed: None,
-            next: 0,
-            state: 0x9E37_79B9_7F4A_7C15,
-        }
-    }
-
-    /// The items of these numbers have entered, together. Asks for the time only where one of them is picked.
-    #[inline]
-    pub(crate) fn entered(&mut self, numbers: Range<u64>, now: impl FnOnce() -> Instant) {
-        if self.timed.is_none() && numbers.end > self.next {
-            let number = if self.next >= numbers.start {
-                self.next
-            } else {
-                self.any_of(numbers)
-            };
-            self.timed = Some((number, now()));
-        }
-    }
-
-    /// Items before number `end` have left; `pulled` where a consumer took them, otherwise they were dropped. The
-    /// time that the timed one stayed, if it was among those pulled: to be recorded after the lock is released.
-    #[inline]
-    pub(crate) fn left(
-        &mut self,
-        end: u64,
-        pulled: bool,
-        now: impl FnOnce() -> Instant,
-    ) -> Option<Duration> {
-        match self.timed {
-            Some((number, since)) if number < end => {
-                self.timed = None;
-                self.next = number + self.stride();
-                pulled.then(|| now().saturating_duration_since(since))
-            }
-            _ => None,
-        }
-    }
-
-    /// Neither the first nor the last of a run is like the others.
-    fn any_of(&mut self, numbers: Range<u64>) -> u64 {
-        let len = numbers.end - numbers.start;
-        if len == 1 {
-            numbers.start
-        } else {
-            numbers.start + self.random() % len
-        }
-    }
-
-    /// From one timed item to the next: around [`EVERY`], and uneven, so that no rhythm of the input hides.
-    fn stride(&mut self) -> u64 {
-        1 + self.random() % (2 * EVERY - 1)
-    }
-
-    /// Marsaglia, "Xorshift RNGs", 2003.
-    fn random(&mut self) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state
-    }
+/// What a queue has counted at the end of a critical section, as far as its [`Sampler`] is concerned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    /// Items that have entered, those still queued included.
+    pub(crate) entered: u64,
+    /// Items that have left to be dropped.
+    pub(crate) dropped: u64,
+    /// Items queued.
+    pub(crate) len: usize,
 }
 
 #[cfg(feature = "histogram")]
-mod recorder {
+mod times {
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
     use hdrhistogram::Histogram;
+    use tokio::time::Instant;
 
-    use super::Percentiles;
+    use super::{Passed, Percentiles};
 
-    /// An hour; longer times count as that long, except in `max`.
+    /// One item in so many is timed, on average.
+    const EVERY: u64 = 64;
+
+    /// An hour in nanoseconds, where the histogram ends.
     const LONGEST: u64 = 3_600_000_000_000;
 
+    /// Picks items to be timed, one after the other has left, so that no item carries a time stamp. Lives under the
+    /// queue's lock, where it knows items by number: they leave in the order in which they entered.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Sampler {
+        timed: Option<(u64, Instant)>,
+        /// No item before this one is picked.
+        next: u64,
+        seen: Passed,
+        random: u64,
+    }
+
+    impl Sampler {
+        pub(crate) const fn new() -> Self {
+            let seen = Passed {
+                entered: 0,
+                dropped: 0,
+                len: 0,
+            };
+            Self {
+                timed: None,
+                next: 0,
+                seen,
+                random: 0x9E37_79B9_7F4A_7C15,
+            }
+        }
+
+        /// Called at the end of each critical section. Answers how long the timed item stayed, if it was pulled: to be
+        /// recorded after the lock is released. Asks for the time only where an item begins or ends to be timed.
+        #[inline]
+        pub(crate) fn observe(
+            &mut self,
+            passed: Passed,
+            now: impl Fn() -> Instant,
+        ) -> Option<Duration> {
+            let mut stayed = None;
+            let left = passed.entered - passed.len as u64;
+            if let Some((number, since)) = self.timed.filter(|&(number, _)| number < left) {
+                self.timed = None;
+                self.next = number + self.stride();
+                if passed.dropped == self.seen.dropped {
+                    stayed = Some(now().saturating_duration_since(since));
+                }
+            }
+            // What has left again in the same section was never queued.
+            let first = self.seen.entered.max(left);
+            if self.timed.is_none() && passed.entered > self.next.max(first) {
+                let number = if self.next >= first {
+                    self.next
+                } else {
+                    self.any(first, passed.entered)
+                };
+                self.timed = Some((number, now()));
+            }
+            self.seen = passed;
+            stayed
+        }
+
+        /// Neither the first nor the last of a run is like the others.
+        fn any(&mut self, first: u64, end: u64) -> u64 {
+            if end - first == 1 {
+                first
+            } else {
+                first + self.random() % (end - first)
+            }
+        }
+
+        /// From one timed item to the next: around [`EVERY`], and uneven, so that no rhythm of the input hides.
+        fn stride(&mut self) -> u64 {
+            1 + self.random() % (2 * EVERY - 1)
+        }
+
+        /// Marsaglia, "Xorshift RNGs", 2003.
+        fn random(&mut self) -> u64 {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            self.random
+        }
+    }
+
     /// The times of sampled items, under a lock of its own that is taken once in a sample.
+    #[derive(Debug)]
     pub(crate) struct TimeInQueue {
         inner: Mutex<Inner>,
     }
 
+    #[derive(Debug)]
     struct Inner {
         nanos: Histogram<u32>,
         min: Duration,
@@ -196,13 +211,34 @@ mod recorder {
     }
 }
 
+/// Without the feature `histogram` there are none of these, and what handles them costs nothing.
 #[cfg(not(feature = "histogram"))]
-mod recorder {
+mod times {
     use std::time::Duration;
 
-    use super::Percentiles;
+    use tokio::time::Instant;
 
-    /// Without the feature `histogram` there are none.
+    use super::{Passed, Percentiles};
+
+    #[derive(Debug)]
+    pub(crate) enum Sampler {}
+
+    impl Sampler {
+        pub(crate) fn observe(
+            &mut self,
+            Passed {
+                entered,
+                dropped,
+                len,
+            }: Passed,
+            _now: impl Fn() -> Instant,
+        ) -> Option<Duration> {
+            let _ = (entered, dropped, len);
+            match *self {}
+        }
+    }
+
+    #[derive(Debug)]
     pub(crate) enum TimeInQueue {}
 
     impl TimeInQueue {
@@ -216,22 +252,22 @@ mod recorder {
     }
 }
 
-pub(crate) use recorder::TimeInQueue;
-
-impl fmt::Debug for TimeInQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TimeInQueue")
-            .field(&self.percentiles())
-            .finish()
-    }
-}
-
 #[cfg(all(test, feature = "histogram"))]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
+    }
+
+    fn passed(entered: u64, len: usize) -> Passed {
+        Passed {
+            entered,
+            dropped: 0,
+            len,
+        }
     }
 
     #[test]
@@ -247,15 +283,12 @@ mod tests {
         }
         let seen = times.percentiles();
         assert_eq!((seen.count, seen.min, seen.max), (1000, ms(1), ms(1000)));
-        for (seen, true_value) in [
+        for (seen, truth) in [
             (seen.p50, ms(500)),
             (seen.p90, ms(900)),
             (seen.p99, ms(990)),
         ] {
-            assert!(
-                seen >= true_value && seen <= true_value.mul_f64(1.01),
-                "{seen:?}"
-            );
+            assert!(seen >= truth && seen <= truth.mul_f64(1.01), "{seen:?}");
         }
     }
 
@@ -273,49 +306,34 @@ mod tests {
     }
 
     #[test]
-    fn one_item_is_timed_at_a_time_and_only_if_it_was_pulled() {
+    fn one_item_is_timed_at_a_time() {
         let start = Instant::now();
         let mut sampler = Sampler::new();
-        sampler.entered(0..1, || start);
-        sampler.entered(1..2, || unreachable!("one is being timed"));
-        assert_eq!(sampler.left(1, true, || start + ms(7)), Some(ms(7)));
+        assert_eq!(sampler.observe(passed(1, 1), || start), None);
         assert_eq!(
-            sampler.left(2, true, || unreachable!("this one is not timed")),
+            sampler.observe(passed(2, 2), || unreachable!("one is being timed")),
             None
         );
-
-        let picked = (3_u64..).find(|&end| {
-            let mut taken = false;
-            sampler.entered(end - 1..end, || {
-                taken = true;
-                start
-            });
-            taken
-        });
-        let end = picked.unwrap_or_default();
+        assert_eq!(sampler.observe(passed(2, 1), || start + ms(7)), Some(ms(7)));
         assert_eq!(
-            sampler.left(end - 1, true, || unreachable!("still inside")),
+            sampler.observe(passed(2, 0), || unreachable!("this one was not timed")),
             None
         );
-        assert_eq!(sampler.left(end, false, || unreachable!("dropped")), None);
-        assert!(sampler.timed.is_none());
     }
 
     #[test]
-    fn runs_are_timed_all_over() {
+    fn the_time_of_a_dropped_item_is_not_that_of_a_pulled_one() {
         let start = Instant::now();
         let mut sampler = Sampler::new();
-        let mut places = [0; 10];
-        for run in 0..1000_u64 {
-            sampler.entered(run * 1000..(run + 1) * 1000, || start);
-            if let Some((number, _)) = sampler.timed {
-                places[usize::try_from(number % 1000 / 100).unwrap()] += 1;
-            }
-            sampler.left((run + 1) * 1000, true, || start);
-        }
-        assert!(
-            places.iter().all(|&times| (50..200).contains(&times)),
-            "{places:?}"
+        assert_eq!(sampler.observe(passed(1, 1), || start), None);
+        let dropped = Passed {
+            entered: 1,
+            dropped: 1,
+            len: 0,
+        };
+        assert_eq!(
+            sampler.observe(dropped, || unreachable!("it is not a time in the queue")),
+            None
         );
     }
 
@@ -324,10 +342,31 @@ mod tests {
         let start = Instant::now();
         let mut sampler = Sampler::new();
         let mut samples = 0;
-        for end in 1..=64_000_u64 {
-            sampler.entered(end - 1..end, || start);
-            samples += u64::from(sampler.left(end, true, || start).is_some());
+        for entered in 1..=64_000 {
+            assert_eq!(sampler.observe(passed(entered, 1), || start), None);
+            samples += u64::from(sampler.observe(passed(entered, 0), || start).is_some());
         }
         assert!((950..1050).contains(&samples), "{samples}");
+    }
+
+    #[test]
+    fn runs_are_timed_all_over() {
+        let start = Instant::now();
+        let mut sampler = Sampler::new();
+        let mut places = [0; 10];
+        for run in 1..=1000 {
+            sampler.observe(passed(run * 1000, 1000), || start);
+            // Taken one by one, the time tells which of the run it was.
+            let place = (0..1000).rev().find_map(|len| {
+                sampler.observe(passed(run * 1000, len), || start + ms(999 - len as u64))
+            });
+            if let Some(place) = place {
+                places[place.as_millis() as usize / 100] += 1;
+            }
+        }
+        assert!(
+            places.iter().all(|&times| (50..200).contains(&times)),
+            "{places:?}"
+        );
     }
 }

@@ -164,6 +164,11 @@ macro_rules! control {
             pub fn stats(&self) -> QueueStats {
                 self.shared.read(super::state::State::stats)
             }
+
+            /// How long items stayed, if the queue was built to measure it (`time_in_queue`, feature `histogram`).
+            pub fn time_in_queue(&self) -> Option<crate::meter::Percentiles> {
+                self.shared.time_in_queue()
+            }
         }
     };
 }

@@ -2,7 +2,9 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::meter::{Reading, Registration, Source};
+use tokio::time::Instant;
+
+use crate::meter::{Percentiles, Reading, Registration, Source, TimeInQueue};
 use crate::sync::{Mutex, MutexGuard, lock, planted};
 use crate::wake::WakeList;
 
@@ -21,6 +23,7 @@ pub(super) struct Shared<T> {
     weigh: Option<Weigh<T>>,
     on_drop: Option<OnDrop<T>>,
     registration: Option<Registration>,
+    times: Option<TimeInQueue>,
     #[cfg(test)]
     pub(super) locks: std::sync::atomic::AtomicUsize,
 }
@@ -62,6 +65,7 @@ impl<T> Shared<T> {
         weigh: Option<Weigh<T>>,
         on_drop: Option<OnDrop<T>>,
         registration: Option<Registration>,
+        times: Option<TimeInQueue>,
     ) -> Self {
         Self {
             state: Mutex::new(state),
@@ -69,6 +73,7 @@ impl<T> Shared<T> {
             weigh,
             on_drop,
             registration,
+            times,
             #[cfg(test)]
             locks: std::sync::atomic::AtomicUsize::new(0),
         }
@@ -212,7 +217,11 @@ impl<T> Shared<T> {
     fn release(&self, mut state: MutexGuard<'_, State<T>>) {
         let mut wakes = WakeList::new();
         let mut beyond = state.settle(&mut wakes);
+        let sample = state.sample(Instant::now);
         drop(state);
+        if let (Some(times), Some(sample)) = (&self.times, sample) {
+            times.record(sample);
+        }
         while beyond > 0 {
             wakes.reserve(beyond);
             beyond = self.lock().settle(&mut wakes);
@@ -286,10 +295,14 @@ impl<T: Send> Source for Shared<T> {
 }
 
 impl<T> Shared<T> {
+    pub(super) fn time_in_queue(&self) -> Option<Percentiles> {
+        self.times.as_ref().map(TimeInQueue::percentiles)
+    }
+
     fn reading(&self) -> Reading {
         Reading::Queue {
             stats: Self::read(self, State::stats),
-            time_in_queue: None,
+            time_in_queue: self.time_in_queue(),
         }
     }
 }

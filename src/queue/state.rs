@@ -10,7 +10,11 @@ mod room;
 mod settle;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::meter::{Passed, Sampler};
 use crate::sync::planted;
 
 use super::QueueStats;
@@ -85,10 +89,15 @@ pub(super) struct State<T> {
     pushing: Waiters,
     pulling: Waiters,
     watching: Waiters,
+    sampler: Option<Sampler>,
 }
 
 impl<T> State<T> {
-    pub(super) fn new(capacity: usize, max_weight: Option<usize>) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        max_weight: Option<usize>,
+        sampler: Option<Sampler>,
+    ) -> Self {
         Self {
             ring: Ring::new(max_weight.is_some()),
             capacity,
@@ -104,6 +113,7 @@ impl<T> State<T> {
             pushing: Waiters::new(),
             pulling: Waiters::new(),
             watching: Waiters::new(),
+            sampler,
         }
     }
 
@@ -189,6 +199,18 @@ impl<T> State<T> {
             Side::Pulling => self.count.consumer_waits += 1,
             Side::Watching => {}
         }
+    }
+
+    /// How long the timed item was in, if it was pulled in the critical section that ends.
+    pub(super) fn sample(&mut self, now: impl Fn() -> Instant) -> Option<Duration> {
+        let sampler = self.sampler.as_mut()?;
+        let count = &self.count;
+        let passed = Passed {
+            entered: count.pushed - count.dropped_newest,
+            dropped: count.dropped_oldest + count.abandoned,
+            len: self.ring.len(),
+        };
+        sampler.observe(passed, now)
     }
 
     pub(super) fn stats(&self) -> QueueStats {
