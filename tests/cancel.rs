@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -40,8 +41,8 @@ impl Drop for Item {
     }
 }
 
-/// A queue with its ledger. Calls under test hold clones of the ends.
-#[derive(Clone)]
+/// A queue with its ledger. Calls under test share it: a handle of their own that goes with them would wake somebody by
+/// going, and hide a wake that they lost.
 struct Bench {
     tx: Producer<Item>,
     rx: Consumer<Item>,
@@ -49,7 +50,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(capacity: usize) -> Self {
+    fn new(capacity: usize) -> Rc<Self> {
         let ledger = Shared::default();
         let (tx, rx) = queue::builder()
             .capacity(capacity)
@@ -58,10 +59,10 @@ impl Bench {
                 move |item: Item, reason| open(&ledger).on_drop.push((item.value, reason))
             })
             .build();
-        Self { tx, rx, ledger }
+        Rc::new(Self { tx, rx, ledger })
     }
 
-    fn full(capacity: usize) -> Self {
+    fn full(capacity: usize) -> Rc<Self> {
         let bench = Self::new(capacity);
         for value in 0..capacity {
             bench.put(900 + value as u32);
@@ -97,7 +98,7 @@ impl Bench {
 
     /// Everything has been dropped but the bench: nobody waits, every item is in one place, once.
     #[track_caller]
-    fn settle(self, what: &str) {
+    fn settle(self: Rc<Self>, what: &str) {
         let stats = self.tx.stats();
         assert_eq!(
             (stats.waiting_producers, stats.waiting_consumers),
@@ -142,7 +143,7 @@ impl Bench {
     }
 }
 
-type Call = fn(Bench) -> LocalBoxFuture<'static, ()>;
+type Call = fn(Rc<Bench>) -> LocalBoxFuture<'static, ()>;
 
 /// Every way to push that waits. Each pushes one item, `push_many` and the sink's `send_all` three.
 const PUSHES: &[(&str, Call)] = &[
@@ -270,7 +271,7 @@ fn poll_once(future: &mut LocalBoxFuture<'static, ()>, waker: &Waker) -> Poll<()
 }
 
 /// Polls up to `polls` times, with `between` called before each but the first, and drops the call.
-async fn poll_and_drop(call: Call, bench: &Bench, polls: usize, between: impl Fn(&Bench)) {
+async fn poll_and_drop(call: Call, bench: &Rc<Bench>, polls: usize, between: impl Fn(&Bench)) {
     let mut future = call(bench.clone());
     for poll in 0..polls {
         if poll > 0 {

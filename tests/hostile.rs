@@ -354,8 +354,8 @@ fn a_waker_whose_drop_re_enters_the_queue() {
 fn a_destructor_that_re_enters_the_queue() {
     // guarantee: Q6
     struct Reentrant {
-        tx: Option<Producer<Reentrant>>,
-        rx: Option<Consumer<Reentrant>>,
+        tx: Option<Producer<Self>>,
+        rx: Option<Consumer<Self>>,
     }
     impl Drop for Reentrant {
         fn drop(&mut self) {

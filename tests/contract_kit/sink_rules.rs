@@ -10,6 +10,9 @@ use super::probe::{Control, Phase, Step, Token};
 use super::{BoxSink, BoxStream, Rule, Verdict, settle};
 use Verdict::{DoesNotApply, Kept};
 
+/// An operator over a probe, and the hand on the probe.
+type MakeSink = fn() -> (BoxSink<Token>, Control);
+
 /// One operator, made over a probe in each of its disguises. `sink_operator!` writes these.
 #[derive(Clone, Copy)]
 pub struct SinkOperator {
@@ -20,9 +23,9 @@ pub struct SinkOperator {
     pub absorbs_errors: bool,
     /// Holds nothing and passes each phase on as often as it is called.
     pub plain: bool,
-    pub make: fn() -> (BoxSink<Token>, Control),
-    pub interleaved: Option<fn() -> (BoxSink<Token>, Control)>,
-    pub unmoved: Option<fn() -> (BoxSink<Token>, Control)>,
+    pub make: MakeSink,
+    pub interleaved: Option<MakeSink>,
+    pub unmoved: Option<MakeSink>,
     pub debug: fn() -> String,
     /// The stream half, where the operator forwards it.
     pub stream: Option<fn(Vec<Step>) -> BoxStream>,
@@ -433,7 +436,7 @@ async fn error_keeps(op: SinkOperator) -> Verdict {
     Kept
 }
 
-async fn disguised(make: Option<fn() -> (BoxSink<Token>, Control)>) -> Verdict {
+async fn disguised(make: Option<MakeSink>) -> Verdict {
     let Some(make) = make else {
         return DoesNotApply;
     };
