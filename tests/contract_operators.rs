@@ -4,21 +4,53 @@ mod contract_kit;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use contract_kit::probe::{Probe, Token};
+use contract_kit::probe::{Boom, Carry, Probe, Token};
 use contract_kit::sink_rules::{self, SinkOperator};
 use contract_kit::stream_rules::{self, StreamOperator};
 use contract_kit::{broken, hold};
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt};
+use pushpull::batch::BatchPolicy;
 use pushpull::prelude::*;
 use pushpull::queue::{self, Consumer};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn streams() -> Vec<StreamOperator> {
     vec![
         stream_operator!("metered", |inner| inner.metered("rules"), |token| vec![
             token.value
         ]),
+        stream_operator!("batch", |inner| inner.batch(3, SECOND), |batch| batch
+            .values()),
+        stream_operator!(
+            "batch, of one",
+            |inner| inner.batch(1, Duration::ZERO),
+            |batch| batch.values()
+        ),
+        stream_operator!(
+            "batch, unbounded",
+            |inner| inner.batch(usize::MAX, Duration::MAX),
+            |batch| batch.values()
+        ),
+        stream_operator!(
+            "batch_with, all clauses",
+            |inner| inner.batch_with(
+                BatchPolicy::items(4)
+                    .weight(10, |token: &Token| token.value as usize)
+                    .within(SECOND)
+                    .idle(SECOND / 2)
+                    .until(|token: &Token| token.value % 3 == 0)
+            ),
+            |batch| batch.items.values()
+        ),
+        stream_operator!(
+            "try_batch",
+            |inner| StreamExt::map(inner, Ok::<_, Boom>).try_batch(3, SECOND),
+            |batch| batch.map_or_else(|_| vec![], |batch| batch.values())
+        ),
         stream_operator!(
             spawned "queue::Consumer",
             |inner| through_a_queue(inner),
@@ -30,6 +62,10 @@ fn streams() -> Vec<StreamOperator> {
 fn sinks() -> Vec<SinkOperator> {
     vec![
         sink_operator!(plain "sink_metered", Token, |inner| inner.sink_metered("rules")),
+        sink_operator!("sink_batch", Vec<Token>, |inner| inner
+            .sink_batch(3, SECOND)),
+        sink_operator!("sink_batch, of one", Vec<Token>, |inner| inner
+            .sink_batch(1, SECOND)),
         sink_operator!(spawned "queue::Producer", Token, |inner| {
             let (tx, rx) = queue::bounded(4);
             tokio::spawn(rx.map(Ok).forward(inner));

@@ -100,6 +100,8 @@ pub struct Record {
     /// How often the probe itself was dropped.
     pub dropped: usize,
     pub released: bool,
+    /// Spends tokio's cooperative budget for each item, as leaf operations do.
+    pub polite: bool,
     pub panic_at_poll: Option<usize>,
     stalled: Option<Waker>,
     ended: bool,
@@ -253,6 +255,10 @@ impl<I> Stream for Probe<I> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Token>> {
         let this = self.get_mut();
+        let polite = this.control.record().polite;
+        if polite {
+            std::task::ready!(tokio::task::coop::poll_proceed(cx)).made_progress();
+        }
         let mut record = this.control.record();
         record.polls += 1;
         if record.panic_at_poll == Some(record.polls) {

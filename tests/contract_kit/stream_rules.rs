@@ -396,7 +396,8 @@ async fn input_panics(op: StreamOperator) -> Verdict {
 }
 
 async fn polite(op: StreamOperator) -> Verdict {
-    let (probe, _) = Probe::new((0..5_000).map(Item));
+    let (probe, control) = Probe::new((0..5_000).map(Item));
+    control.record().polite = true;
     let turns = Arc::new(AtomicUsize::new(0));
     let neighbour = tokio::spawn({
         let turns = turns.clone();
