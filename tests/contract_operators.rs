@@ -13,6 +13,7 @@ use contract_kit::{broken, hold};
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt};
 use pushpull::batch::BatchPolicy;
+use pushpull::broadcast::{self, Lossy};
 use pushpull::prelude::*;
 use pushpull::queue::{self, Consumer};
 
@@ -52,6 +53,16 @@ fn streams() -> Vec<StreamOperator> {
             |batch| batch.map_or_else(|_| vec![], |batch| batch.values())
         ),
         stream_operator!(
+            spawned "broadcast, lossless",
+            |inner| inner.broadcast(4).subscribe(),
+            |token| vec![token.value]
+        ),
+        stream_operator!(
+            spawned "broadcast, lossy",
+            |inner| inner.broadcast(1_024).subscribe_lossy(Lossy::DropOldest),
+            |token| token.map_or_else(|_| vec![], |token| vec![token.value])
+        ),
+        stream_operator!(
             spawned "queue::Consumer",
             |inner| through_a_queue(inner),
             |token| vec![token.value]
@@ -66,6 +77,11 @@ fn sinks() -> Vec<SinkOperator> {
             .sink_batch(3, SECOND)),
         sink_operator!("sink_batch, of one", Vec<Token>, |inner| inner
             .sink_batch(1, SECOND)),
+        sink_operator!(spawned "broadcast::Publisher", Token, |inner| {
+            let publisher = broadcast::channel(4);
+            tokio::spawn(publisher.subscribe().map(Ok).forward(inner));
+            publisher
+        }),
         sink_operator!(spawned "queue::Producer", Token, |inner| {
             let (tx, rx) = queue::bounded(4);
             tokio::spawn(rx.map(Ok).forward(inner));

@@ -1,4 +1,4 @@
-//! Every public async function, polled a number of times and dropped: nothing is lost, doubled or left waiting.
+//! The queue.
 
 use std::collections::VecDeque;
 use std::future::Future;

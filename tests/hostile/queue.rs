@@ -1,4 +1,4 @@
-//! User code that panics, re-enters or forgets: nothing hangs, aborts or is poisoned, and everybody else is served.
+//! The queue.
 
 use std::collections::VecDeque;
 use std::future::Future;

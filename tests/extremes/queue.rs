@@ -1,4 +1,4 @@
-//! The smallest and the largest of everything: a documented panic or correct behaviour, and nothing allocated ahead.
+//! The queue.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,4 @@
+//! Every public async function, polled a number of times and dropped: nothing is lost, doubled or left waiting.
+
+mod broadcast;
+mod queue;

@@ -1,0 +1,4 @@
+//! User code that panics, re-enters or forgets: nothing hangs, aborts or is poisoned, and everybody else is served.
+
+mod broadcast;
+mod queue;
