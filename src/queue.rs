@@ -94,3 +94,11 @@ pub fn capacity_for(
     // A cast from a float saturates, and the difference of two infinities is not a number: 0 then.
     (gained.ceil() as usize).max(1)
 }
+
+#[cfg(test)]
+impl<T> Producer<T> {
+    /// How often the queue's lock has been taken.
+    pub(crate) fn locks(&self) -> usize {
+        self.shared.locks.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
