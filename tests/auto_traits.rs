@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use pushpull::meter;
+use futures::stream::{Once, Pending};
+use pushpull::{batch, meter};
 
 /// Neither `Send` nor `Sync`, but `Unpin`.
 type Local = Rc<()>;
@@ -11,6 +12,11 @@ type Local = Rc<()>;
 type Moved = Cell<u8>;
 /// `Send` and `Sync`, not `Unpin`.
 type Pinned = std::marker::PhantomPinned;
+
+/// A stream that is what its items are.
+type Input<T> = Pending<T>;
+/// A stream that is not `Unpin`.
+type Unmoving = Once<tokio::time::Sleep>;
 
 /// Answers whether a type has a trait: an inherent constant, where its bound holds, hides the one of the trait.
 macro_rules! probes {
@@ -51,6 +57,23 @@ macro_rules! auto_traits {
 
 // The type, and whether it is Send, Sync, Unpin.
 auto_traits! {
+    batch::Batch<u8>: true true true;
+    batch::Batch<Moved>: true false true;
+    batch::Batch<Local>: false false true;
+    batch::FlushReason: true true true;
+    batch::BatchPolicy<u8>: true true true;
+    batch::BatchPolicy<Local>: true true true;
+    batch::Batched<Input<u8>>: true true true;
+    batch::Batched<Input<Moved>, batch::Detailed>: true false true;
+    batch::Batched<Input<Local>>: false false true;
+    batch::Batched<Input<Pinned>>: true true true;
+    batch::Batched<Unmoving>: true true false;
+    batch::TryBatched<Input<Result<u8, Moved>>>: true false true;
+    batch::TryBatched<Input<Result<Local, u8>>, batch::Detailed>: false false true;
+    batch::SinkBatch<u8, u8>: true true true;
+    batch::SinkBatch<u8, Moved, batch::Detailed>: true false true;
+    batch::SinkBatch<Local, u8>: false false true;
+    batch::SinkBatch<Pinned, u8>: true true false;
     meter::Registry: true true true;
     meter::Snapshot: true true true;
     meter::QueueEntry: true true true;

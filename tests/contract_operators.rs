@@ -12,7 +12,7 @@ use contract_kit::stream_rules::{self, StreamOperator};
 use contract_kit::{broken, hold};
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt};
-use pushpull::batch::BatchPolicy;
+use pushpull::batch::{Batch, BatchPolicy};
 use pushpull::broadcast::{self, Lossy};
 use pushpull::prelude::*;
 use pushpull::queue::{self, Consumer};
@@ -63,6 +63,21 @@ fn streams() -> Vec<StreamOperator> {
             |token| token.map_or_else(|_| vec![], |token| vec![token.value])
         ),
         stream_operator!(
+            spawned "queue::Consumer::batch",
+            |inner| through_a_queue(inner).batch(3, SECOND),
+            |batch| batch.values()
+        ),
+        stream_operator!(
+            spawned "queue::Consumer::batch_with",
+            |inner| through_a_queue(inner).batch_with(
+                BatchPolicy::items(4)
+                    .weight(9, |token: &Token| token.value as usize % 10)
+                    .within(SECOND)
+                    .until(|token: &Token| token.value % 7 == 0)
+            ),
+            |batch| batch.items.values()
+        ),
+        stream_operator!(
             spawned "queue::Consumer",
             |inner| through_a_queue(inner),
             |token| vec![token.value]
@@ -75,6 +90,13 @@ fn sinks() -> Vec<SinkOperator> {
         sink_operator!(plain "sink_metered", Token, |inner| inner.sink_metered("rules")),
         sink_operator!("sink_batch", Vec<Token>, |inner| inner
             .sink_batch(3, SECOND)),
+        sink_operator!("sink_batch_with", Batch<Token>, |inner| inner
+            .sink_batch_with(
+                BatchPolicy::items(4)
+                    .weight(9, |token: &Token| token.value as usize % 10)
+                    .within(SECOND)
+                    .idle(SECOND / 2)
+            )),
         sink_operator!("sink_batch, of one", Vec<Token>, |inner| inner
             .sink_batch(1, SECOND)),
         sink_operator!(spawned "broadcast::Publisher", Token, |inner| {

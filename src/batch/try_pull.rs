@@ -13,6 +13,9 @@ use super::open::Open;
 use super::shell::{Filled, Shell, form};
 use super::{BatchPolicy, Form, Plain};
 
+/// Items and the error behind them, as the stream yielded them.
+type Held<S> = Vec<Result<<S as TryStream>::Ok, <S as TryStream>::Error>>;
+
 pin_project! {
     /// Stream of `Result<batch, error>`, made by [`PullExt::try_batch`](crate::PullExt::try_batch) (batches are a
     /// `Vec<T>`) and [`PullExt::try_batch_with`](crate::PullExt::try_batch_with) (batches are a
@@ -60,13 +63,13 @@ impl<S: TryStream, F> TryBatched<S, F> {
 
     /// Takes out the items held and the error that waits behind them, in order, and leaves the operator empty. For an
     /// operator that is pinned; otherwise see [`into_parts`](Self::into_parts).
-    pub fn take_remainder(self: Pin<&mut Self>) -> Vec<Result<S::Ok, S::Error>> {
+    pub fn take_remainder(self: Pin<&mut Self>) -> Held<S> {
         let (items, error) = self.project().shell.take_held();
         in_order(items, error)
     }
 
     /// The items held and the error that waits behind them, in order. The stream is dropped.
-    pub fn into_remainder(self) -> Vec<Result<S::Ok, S::Error>> {
+    pub fn into_remainder(self) -> Held<S> {
         self.into_parts().1
     }
 
@@ -76,7 +79,7 @@ impl<S: TryStream, F> TryBatched<S, F> {
     }
 
     /// The stream underneath, and the items held and the error that waits behind them, in order.
-    pub fn into_parts(self) -> (S, Vec<Result<S::Ok, S::Error>>) {
+    pub fn into_parts(self) -> (S, Held<S>) {
         let (input, items, error) = self.shell.into_parts();
         (input, in_order(items, error))
     }

@@ -3,6 +3,7 @@
 mod bounds;
 mod clock;
 mod held;
+mod queue;
 mod sink;
 
 use std::pin::pin;

@@ -52,6 +52,12 @@ impl Carry for Vec<Token> {
     }
 }
 
+impl Carry for pushpull::Batch<Token> {
+    fn values(&self) -> Vec<u32> {
+        self.items.values()
+    }
+}
+
 /// What the stream half does at its next poll.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {

@@ -7,22 +7,22 @@ use pushpull::batch::FlushReason;
 use super::{Item, Rules};
 
 #[derive(Debug)]
-pub struct Reference {
+pub(crate) struct Reference {
     rules: Rules,
-    pub open: Vec<Item>,
+    pub(crate) open: Vec<Item>,
     /// Arrivals of the first and the last item.
     times: Option<(u64, u64)>,
     /// What is taken from the input but not in the batch, and when it came.
-    pub staged: VecDeque<(Item, u64)>,
+    pub(crate) staged: VecDeque<(Item, u64)>,
     /// Why the time of the batch was over when somebody looked.
-    pub lapsed: Option<FlushReason>,
+    pub(crate) lapsed: Option<FlushReason>,
 }
 
 /// Ids of the items, reason, age.
-pub type Emitted = (Vec<u32>, FlushReason, u64);
+pub(crate) type Emitted = (Vec<u32>, FlushReason, u64);
 
 impl Reference {
-    pub fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             rules,
             open: vec![],
@@ -33,7 +33,7 @@ impl Reference {
     }
 
     /// Moves one staged item into the batch. The answer is why the batch closes, if it does.
-    pub fn take_staged(&mut self) -> Option<FlushReason> {
+    pub(crate) fn take_staged(&mut self) -> Option<FlushReason> {
         let (item, at) = *self.staged.front()?;
         let weight: usize = self.open.iter().map(|item| item.weight).sum();
         let limit = self.rules.weight.unwrap_or(usize::MAX);
@@ -55,7 +55,7 @@ impl Reference {
     }
 
     /// When the clock closes the batch, and why.
-    pub fn due(&self) -> Option<(u64, FlushReason)> {
+    pub(crate) fn due(&self) -> Option<(u64, FlushReason)> {
         let (first, last) = self.times?;
         let after =
             |from: u64, wait: Option<u64>| wait.filter(|w| *w != u64::MAX).map(|w| from + w);
@@ -66,7 +66,7 @@ impl Reference {
     }
 
     /// Looks at the clock. What is over stays over.
-    pub fn look(&mut self, now: u64) {
+    pub(crate) fn look(&mut self, now: u64) {
         if self.lapsed.is_none() {
             self.lapsed = self
                 .due()
@@ -75,7 +75,7 @@ impl Reference {
         }
     }
 
-    pub fn emit(&mut self, reason: FlushReason, now: u64) -> Emitted {
+    pub(crate) fn emit(&mut self, reason: FlushReason, now: u64) -> Emitted {
         let age = self.times.take().map_or(0, |(first, _)| now - first);
         self.lapsed = None;
         (
@@ -85,11 +85,11 @@ impl Reference {
         )
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.staged.is_empty()
     }
 
-    pub fn held(&self) -> Vec<u32> {
+    pub(crate) fn held(&self) -> Vec<u32> {
         let staged = self.staged.iter().map(|(item, _)| item.id);
         self.open.iter().map(|item| item.id).chain(staged).collect()
     }

@@ -148,10 +148,13 @@ impl<T> Stream for Script<T> {
     }
 }
 
+/// An item, an error, or the end.
+type Fed = Option<Result<Item, u32>>;
+
 /// The operator under test, whatever its type, and how its input is fed.
 struct Real {
     batches: Pin<Box<dyn FusedStream<Item = Result<Batch<Item>, u32>>>>,
-    feed: Box<dyn FnMut(Option<Result<Item, u32>>)>,
+    feed: Box<dyn FnMut(Fed)>,
 }
 
 impl Real {
@@ -159,7 +162,7 @@ impl Real {
         let input = Rc::new(RefCell::new(Input::default()));
         let policy = rules.policy();
         let fed = input.clone();
-        let feed = move |item: Option<Result<Item, u32>>| {
+        let feed = move |item: Fed| {
             let mut input = fed.borrow_mut();
             input.ended |= item.is_none();
             input.items.extend(item);
@@ -185,9 +188,9 @@ impl Real {
             }
             Source::Queue => {
                 let (tx, rx) = queue::bounded(1_000);
-                let feed = move |item: Option<Result<Item, u32>>| match item {
+                let feed = move |item: Fed| match item {
                     Some(item) => tx.try_push(plain(item)).expect("there is room"),
-                    None => _ = tx.close(),
+                    None => tx.close(),
                 };
                 let batches = rx.batch_with(policy).map(Ok);
                 Self {
