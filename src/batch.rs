@@ -45,6 +45,7 @@ mod pull;
 mod push;
 mod queue;
 mod shell;
+mod stats;
 mod timer;
 mod try_pull;
 
@@ -57,6 +58,7 @@ use std::time::Duration;
 pub use policy::BatchPolicy;
 pub use pull::Batched;
 pub use push::SinkBatch;
+pub use stats::BatchStats;
 pub use try_pull::TryBatched;
 
 /// A batch, why it closed, and how old it is.

@@ -14,8 +14,8 @@ pub use histogram::Percentiles;
 pub use operator::{Meter, Metered, SinkMetered};
 pub use registry::{Registry, registry};
 pub use snapshot::{
-    BroadcastEntry, OperatorEntry, OperatorRates, OperatorStats, QueueEntry, QueueRates, Rates,
-    Snapshot,
+    BatchEntry, BatchRates, BroadcastEntry, OperatorEntry, OperatorRates, OperatorStats,
+    QueueEntry, QueueRates, Rates, Snapshot,
 };
 
 pub(crate) use histogram::{Passed, Sampler, TimeInQueue};

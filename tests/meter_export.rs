@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use pushpull::batch::BatchPolicy;
 use pushpull::meter::{Exporter, registry};
 use pushpull::prelude::*;
+use pushpull::queue::{self, Overflow};
 use tokio::time::advance;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -119,6 +121,86 @@ async fn counters_grow_over_everything_that_bore_the_name() {
     );
 }
 
+// guarantee: M2
+#[tokio::test(start_paused = true)]
+async fn everything_there_is_to_see_is_published() {
+    let _alone = ALONE.lock().await;
+    let recorded = Recorded::default();
+    let builder = queue::builder()
+        .capacity(2)
+        .overflow(Overflow::DropOldest)
+        .name("m-queue");
+    #[cfg(feature = "histogram")]
+    let builder = builder.time_in_queue();
+    let (tx, rx) = builder.build();
+    for n in 0..3 {
+        tx.push(n).await.unwrap();
+    }
+    advance(Duration::from_millis(250)).await;
+    assert_eq!(rx.pull().await, Some(1));
+    let mut batches = stream::iter(0..5).batch_with(BatchPolicy::items(2).name("m-batch"));
+    assert_eq!(batches.next().await.unwrap().len(), 2);
+    let snapshot = registry().snapshot();
+    metrics::with_local_recorder(&recorded, || Exporter::new().publish(&snapshot));
+
+    let counters = [
+        ("pushpull_queue_pushed_total{queue=m-queue}", 3),
+        ("pushpull_queue_pulled_total{queue=m-queue}", 1),
+        ("pushpull_queue_refused_total{queue=m-queue}", 0),
+        ("pushpull_queue_cancelled_total{queue=m-queue}", 0),
+        (
+            "pushpull_queue_dropped_total{queue=m-queue,reason=newest}",
+            0,
+        ),
+        (
+            "pushpull_queue_dropped_total{queue=m-queue,reason=oldest}",
+            1,
+        ),
+        (
+            "pushpull_queue_dropped_total{queue=m-queue,reason=abandoned}",
+            0,
+        ),
+        ("pushpull_queue_waits_total{queue=m-queue,side=producer}", 0),
+        ("pushpull_queue_waits_total{queue=m-queue,side=consumer}", 0),
+        ("pushpull_batch_closed_total{batch=m-batch,reason=size}", 1),
+        ("pushpull_batch_closed_total{batch=m-batch,reason=flush}", 0),
+        ("pushpull_batch_items_total{batch=m-batch}", 2),
+    ];
+    for (name, value) in counters {
+        assert_eq!(recorded.counter(name), Some(value), "{name}");
+    }
+    let gauges = [
+        ("pushpull_queue_len{queue=m-queue}", 1.0),
+        ("pushpull_queue_peak_len{queue=m-queue}", 2.0),
+        ("pushpull_queue_capacity{queue=m-queue}", 2.0),
+        ("pushpull_queue_weight{queue=m-queue}", 0.0),
+        ("pushpull_queue_reserved{queue=m-queue}", 0.0),
+        ("pushpull_queue_handles{queue=m-queue,side=producer}", 1.0),
+        ("pushpull_queue_handles{queue=m-queue,side=consumer}", 1.0),
+        ("pushpull_queue_waiting{queue=m-queue,side=producer}", 0.0),
+        ("pushpull_queue_waiting{queue=m-queue,side=consumer}", 0.0),
+        ("pushpull_batch_longest{batch=m-batch}", 2.0),
+    ];
+    for (name, value) in gauges {
+        assert_eq!(recorded.gauge(name), Some(value), "{name}");
+    }
+    let time = recorded.gauge("pushpull_queue_time_seconds{queue=m-queue,quantile=0.99}");
+    // The first item was timed, and it was dropped; so there is no time yet, but a place for it.
+    assert_eq!(time, cfg!(feature = "histogram").then_some(0.0));
+    let described = recorded.described.lock().unwrap();
+    for (name, _) in counters
+        .iter()
+        .map(|(name, _)| (name, ()))
+        .chain(gauges.iter().map(|(name, _)| (name, ())))
+    {
+        let name = name.split('{').next().unwrap_or_default();
+        assert!(
+            described.iter().any(|described| described == name),
+            "{name} is not described"
+        );
+    }
+}
+
 #[derive(Default)]
 struct Events(Mutex<Vec<BTreeMap<String, String>>>);
 
@@ -166,6 +248,10 @@ async fn each_entry_is_one_event() {
     let mut traced = stream::iter(0..4).metered("t-traced");
     assert_eq!(traced.next().await, Some(0));
     advance(Duration::from_millis(1500)).await;
+    let (tx, _rx) = queue::builder().name("t-queue").build();
+    tx.push(1).await.unwrap();
+    let mut batches = stream::iter(0..5).batch_with(BatchPolicy::items(2).name("t-batch"));
+    assert_eq!(batches.next().await.unwrap().len(), 2);
     let snapshot = registry().snapshot();
     let events = Arc::new(Events::default());
     tracing::subscriber::with_default(Subscriber(Arc::clone(&events)), || snapshot.trace());
@@ -184,6 +270,23 @@ async fn each_entry_is_one_event() {
     );
     assert_eq!((shown("items"), shown("ended")), (Some("1"), Some("false")));
     assert_eq!(shown("age_seconds"), Some("1.5"));
+
+    let of = |kind, name| {
+        events
+            .iter()
+            .find(|e| e.get(kind).is_some_and(|n| n == name))
+            .unwrap()
+    };
+    let queue = of("queue", "t-queue");
+    assert_eq!(
+        (&*queue["message"], &*queue["len"], &*queue["capacity"]),
+        ("queue", "1", "1024")
+    );
+    let batch = of("batch", "t-batch");
+    assert_eq!(
+        (&*batch["message"], &*batch["size"], &*batch["age"]),
+        ("batch", "1", "0")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,6 +294,10 @@ async fn a_snapshot_serializes_with_durations_in_seconds() {
     let _alone = ALONE.lock().await;
     let earlier = registry().snapshot();
     let mut metered = stream::iter(0..4).metered("s-json");
+    let (tx, _rx) = queue::builder().capacity(2).name("s-queue").build();
+    tx.push(1).await.unwrap();
+    let mut batches = stream::iter(0..5).batch_with(BatchPolicy::items(2).name("s-batch"));
+    assert_eq!(batches.next().await.unwrap().len(), 2);
     assert_eq!(metered.by_ref().take(3).count().await, 3);
     advance(Duration::from_millis(1500)).await;
     let snapshot = registry().snapshot();
@@ -206,9 +313,33 @@ async fn a_snapshot_serializes_with_durations_in_seconds() {
         "ended": false, "age_seconds": 1.5,
     });
     assert_eq!(entry, Some(&expected));
+    let of = |list: &str, name: &str| {
+        json[list]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|entry| entry["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(of("queues", "s-queue")["pushed"], 1);
+    assert_eq!(
+        of("queues", "s-queue")["time_in_queue"],
+        serde_json::Value::Null
+    );
+    let batch = serde_json::json!({
+        "name": "s-batch", "gone": false, "batches": 1, "items": 2, "shortest": 2, "longest": 2,
+        "by_reason": {
+            "size": 1, "weight": 0, "age": 0, "idle": 0, "predicate": 0, "end": 0, "error": 0, "flush": 0,
+        },
+    });
+    assert_eq!(of("batches", "s-batch"), batch);
     let mut keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
     keys.sort();
-    assert_eq!(keys, ["broadcasts", "forgotten", "operators", "queues"]);
+    assert_eq!(
+        keys,
+        ["batches", "broadcasts", "forgotten", "operators", "queues"]
+    );
 
     let rates = serde_json::to_value(snapshot.since(&earlier)).unwrap();
     assert_eq!(rates["elapsed_seconds"], 1.5);

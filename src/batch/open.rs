@@ -5,7 +5,8 @@ use std::{fmt, mem};
 
 use tokio::time::Instant;
 
-use super::{BatchPolicy, FlushReason};
+use super::stats::Tally;
+use super::{BatchPolicy, BatchStats, FlushReason};
 
 /// A new buffer is made as large as the batch before, but for no more than this many bytes.
 const FORESIGHT: usize = 256 * 1024;
@@ -28,6 +29,7 @@ pub(super) struct Open<T> {
     rest_since: Option<Instant>,
     /// How many items the batch before had.
     before: usize,
+    tally: Tally,
 }
 
 /// The times of one batch. Made anew with each, so that no time of one batch can count for another.
@@ -53,6 +55,7 @@ pub(super) struct Closed<T> {
 
 impl<T> Open<T> {
     pub(super) fn new(policy: BatchPolicy<T>) -> Self {
+        let tally = Tally::new(policy.named());
         Self {
             policy,
             items: Vec::new(),
@@ -63,6 +66,7 @@ impl<T> Open<T> {
             next_weight: None,
             rest_since: None,
             before: 0,
+            tally,
         }
     }
 
@@ -226,11 +230,8 @@ impl<T> Open<T> {
 
     /// Closes the batch and opens the next.
     pub(super) fn close(&mut self, reason: FlushReason) -> Closed<T> {
-        let items = mem::take(&mut self.items);
-        self.before = items.len();
-        self.weight = 0;
-        self.closed = None;
-        let since = mem::take(&mut self.clock).since;
+        self.tally.count(reason, self.items.len());
+        let (items, since) = self.reset();
         Closed {
             items,
             reason,
@@ -238,9 +239,22 @@ impl<T> Open<T> {
         }
     }
 
+    /// Empties the batch, which has items from `since` on.
+    fn reset(&mut self) -> (Vec<T>, Option<Instant>) {
+        let items = mem::take(&mut self.items);
+        self.before = items.len();
+        self.weight = 0;
+        self.closed = None;
+        (items, mem::take(&mut self.clock).since)
+    }
+
+    pub(super) fn stats(&self) -> BatchStats {
+        self.tally.stats()
+    }
+
     /// All that is held, in order, leaving nothing.
     pub(super) fn take_all(&mut self) -> Vec<T> {
-        let mut items = self.close(FlushReason::End).items;
+        let (mut items, _) = self.reset();
         items.extend(mem::take(&mut self.rest));
         self.next_weight = None;
         items

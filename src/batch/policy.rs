@@ -49,6 +49,7 @@ pub struct BatchPolicy<T> {
     until: Option<Ends<T>>,
     pub(super) within: Option<Duration>,
     pub(super) idle: Option<Duration>,
+    name: Option<Arc<str>>,
 }
 
 impl<T> BatchPolicy<T> {
@@ -66,6 +67,7 @@ impl<T> BatchPolicy<T> {
             until: None,
             within: None,
             idle: None,
+            name: None,
         }
     }
 
@@ -114,10 +116,41 @@ impl<T> BatchPolicy<T> {
         self
     }
 
+    /// Enters the operator in the [registry](crate::meter::registry) under this name, with the sizes of its batches and
+    /// why they closed. Each operator made with this policy has an entry of its own; of equal names the later ones get an
+    /// index.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use pushpull::batch::{BatchPolicy, FlushReason};
+    /// use pushpull::{meter, prelude::*};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mut batches = futures::stream::iter(0..7).batch_with(BatchPolicy::items(3).name("rows"));
+    /// while let Some(batch) = batches.next().await {
+    ///     assert!(batch.len() <= 3);
+    /// }
+    /// let snapshot = meter::registry().snapshot();
+    /// let rows = snapshot.batch("rows").expect("it is still there");
+    /// assert_eq!((rows.batches, rows.items, rows.shortest, rows.longest), (3, 7, 1, 3));
+    /// assert_eq!((rows.closed_by(FlushReason::Size), rows.closed_by(FlushReason::End)), (2, 1));
+    /// assert_eq!(rows.stats, batches.stats());
+    /// # }
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
     /// Size and age: the policy of `batch(max, within)`.
     #[track_caller]
     pub(crate) fn plain(max: usize, within: Duration) -> Self {
         Self::items(max).within(within)
+    }
+
+    pub(super) fn named(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     pub(super) fn max(&self) -> usize {
@@ -157,6 +190,7 @@ impl<T> Clone for BatchPolicy<T> {
             until: self.until.clone(),
             within: self.within,
             idle: self.idle,
+            name: self.name.clone(),
         }
     }
 }
@@ -169,6 +203,7 @@ impl<T> fmt::Debug for BatchPolicy<T> {
             .field("within", &self.within)
             .field("idle", &self.idle)
             .field("until", &self.until.is_some())
+            .field("name", &self.name)
             .finish()
     }
 }

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::open::Open;
 use super::shell::{Fill, Filled, Shell, form};
-use super::{BatchPolicy, Form, Plain};
+use super::{BatchPolicy, BatchStats, Form, Plain};
 
 pin_project! {
     /// Stream of batches, made by [`PullExt::batch`](crate::PullExt::batch) (a `Vec<T>` each) and
@@ -45,6 +45,11 @@ impl<S: Stream, F> Batched<S, F> {
             shell: Shell::new(input, policy, fill),
             form: PhantomData,
         }
+    }
+
+    /// What has been handed on so far. An operator whose policy has a [name](BatchPolicy::name) shows it in the registry too.
+    pub fn stats(&self) -> BatchStats {
+        self.shell.stats()
     }
 
     /// How many items are held, waiting for their batch to close.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::open::Open;
 use super::shell::form;
 use super::timer::Timer;
-use super::{BatchPolicy, FlushReason, Form, Plain};
+use super::{BatchPolicy, BatchStats, FlushReason, Form, Plain};
 
 pin_project! {
     /// Sink of items before a sink of batches, made by [`PushExt::sink_batch`](crate::PushExt::sink_batch) (the inner
@@ -46,6 +46,11 @@ impl<Si, T, F> SinkBatch<Si, T, F> {
             closed: false,
             form: PhantomData,
         }
+    }
+
+    /// What has been handed on so far. An operator whose policy has a [name](BatchPolicy::name) shows it in the registry too.
+    pub fn stats(&self) -> BatchStats {
+        self.open.stats()
     }
 
     /// How many items are held, waiting for their batch to close or for the inner sink to take it.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::open::{Closed, Open};
 use super::timer::Timer;
-use super::{BatchPolicy, FlushReason, Form};
+use super::{BatchPolicy, BatchStats, FlushReason, Form};
 use crate::coop;
 
 /// Takes input into the open batch for as long as it is ready and the batch has room.
@@ -102,6 +102,10 @@ impl<S, T, E> Shell<S, T, E> {
 
     pub(super) fn is_terminated(&self) -> bool {
         self.ended && self.open.is_empty() && self.error.is_none()
+    }
+
+    pub(super) fn stats(&self) -> BatchStats {
+        self.open.stats()
     }
 
     pub(super) fn held(&self) -> usize {

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::open::Open;
 use super::shell::{Filled, Shell, form};
-use super::{BatchPolicy, Form, Plain};
+use super::{BatchPolicy, BatchStats, Form, Plain};
 
 /// Items and the error behind them, as the stream yielded them.
 type Held<S> = Vec<Result<<S as TryStream>::Ok, <S as TryStream>::Error>>;
@@ -39,6 +39,11 @@ impl<S: TryStream, F> TryBatched<S, F> {
             shell: Shell::new(input, policy, fill),
             form: PhantomData,
         }
+    }
+
+    /// What has been handed on so far. An operator whose policy has a [name](BatchPolicy::name) shows it in the registry too.
+    pub fn stats(&self) -> BatchStats {
+        self.shell.stats()
     }
 
     /// How many items are held, waiting for their batch to close. An error that waits is not counted.

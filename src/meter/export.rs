@@ -4,6 +4,9 @@
 pub use facade::Exporter;
 
 #[cfg(feature = "tracing")]
+use crate::batch::FlushReason;
+
+#[cfg(feature = "tracing")]
 impl super::Snapshot {
     /// Emits one `tracing` event an entry, at level `INFO` with the target `pushpull::meter`.
     ///
@@ -33,6 +36,26 @@ impl super::Snapshot {
                 "queue"
             );
         }
+        for entry in &self.batches {
+            tracing::info!(
+                target: "pushpull::meter",
+                batch = %entry.name,
+                gone = entry.gone,
+                batches = entry.batches,
+                items = entry.items,
+                shortest = entry.shortest,
+                longest = entry.longest,
+                size = entry.closed_by(FlushReason::Size),
+                weight = entry.closed_by(FlushReason::Weight),
+                age = entry.closed_by(FlushReason::Age),
+                idle = entry.closed_by(FlushReason::Idle),
+                predicate = entry.closed_by(FlushReason::Predicate),
+                end = entry.closed_by(FlushReason::End),
+                error = entry.closed_by(FlushReason::Error),
+                flush = entry.closed_by(FlushReason::Flush),
+                "batch"
+            );
+        }
         for entry in &self.operators {
             tracing::info!(
                 target: "pushpull::meter",
@@ -56,7 +79,8 @@ mod facade {
 
     use metrics::{Label, Unit};
 
-    use crate::meter::{OperatorEntry, QueueEntry, Snapshot};
+    use crate::batch::FlushReason;
+    use crate::meter::{BatchEntry, OperatorEntry, QueueEntry, Snapshot};
 
     /// Publishes snapshots through the `metrics` facade, to whichever recorder the program has installed.
     ///
@@ -72,10 +96,13 @@ mod facade {
     /// | `pushpull_queue_len`, `_peak_len`, `_capacity`, `_weight`, `_reserved` | gauge | |
     /// | `pushpull_queue_handles`, `_waiting` | gauge | `side` |
     /// | `pushpull_queue_time_seconds` | gauge, where it is measured | `quantile`: `0.5`, `0.9`, `0.99`, `1` |
+    /// | `pushpull_batch_closed_total` | counter | `reason`: see [`FlushReason`](crate::batch::FlushReason) |
+    /// | `pushpull_batch_items_total` | counter | |
+    /// | `pushpull_batch_shortest`, `_longest` | gauge | |
     /// | `pushpull_operator_items_total`, `_waits_total`, `_errors_total` | counter | |
     /// | `pushpull_operator_waiting`, `_ended` | gauge: 0 or 1 | |
     ///
-    /// Every metric has the entry's name as a label: `queue="orders"`, `operator="parsed"`. Recorders keep a series for
+    /// Every metric has the entry's name as a label: `queue="orders"`, `batch="rows"`, `operator="parsed"`. Recorders keep a series for
     /// each name they have ever seen, so do not name things after users or connections, and mind that names given many
     /// times over at once get an index each.
     ///
@@ -109,6 +136,7 @@ mod facade {
         pub fn publish(&mut self, snapshot: &Snapshot) {
             if !self.described {
                 describe(QUEUE);
+                describe(BATCH);
                 describe(OPERATOR);
                 metrics::describe_gauge!(TIME, Unit::Seconds, "Time from push to pull, sampled");
                 self.described = true;
@@ -134,6 +162,15 @@ mod facade {
                         metrics::gauge!(TIME, labels).set(time.as_secs_f64());
                     }
                 }
+            }
+            for entry in &snapshot.batches {
+                let of = Of {
+                    id: entry.id,
+                    gone: entry.gone,
+                    kind: "batch",
+                    name: &entry.name,
+                };
+                self.entry(&mut seen, &of, BATCH, entry);
             }
             for entry in &snapshot.operators {
                 let of = Of {
@@ -318,6 +355,60 @@ mod facade {
                 q.waiting_consumers as f64
             })
             .labelled("side", "consumer"),
+        ]
+    };
+
+    const BATCH: &[Metric<BatchEntry>] = {
+        const CLOSED: &str = "pushpull_batch_closed_total";
+        const ABOUT: &str = "Batches closed";
+        &[
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Size)
+            })
+            .labelled("reason", FlushReason::Size.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Weight)
+            })
+            .labelled("reason", FlushReason::Weight.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Age)
+            })
+            .labelled("reason", FlushReason::Age.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Idle)
+            })
+            .labelled("reason", FlushReason::Idle.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Predicate)
+            })
+            .labelled("reason", FlushReason::Predicate.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::End)
+            })
+            .labelled("reason", FlushReason::End.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Error)
+            })
+            .labelled("reason", FlushReason::Error.as_str()),
+            Metric::counter(CLOSED, ABOUT, |b: &BatchEntry| {
+                b.closed_by(FlushReason::Flush)
+            })
+            .labelled("reason", FlushReason::Flush.as_str()),
+            Metric::counter(
+                "pushpull_batch_items_total",
+                "Items in closed batches",
+                |b| b.items,
+            ),
+            Metric::gauge(
+                "pushpull_batch_shortest",
+                "Items in the shortest batch",
+                |b| b.shortest as f64,
+            ),
+            Metric::gauge(
+                "pushpull_batch_longest",
+                "Items in the longest batch",
+                |b| b.longest as f64,
+            ),
         ]
     };
 

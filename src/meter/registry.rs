@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::histogram::Percentiles;
 use super::snapshot::{OperatorStats, Snapshot};
+use crate::batch::BatchStats;
 use crate::broadcast::BroadcastStats;
 use crate::queue::QueueStats;
 use crate::sync::Arc as SharedArc;
@@ -94,6 +95,7 @@ pub(crate) trait Source: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Queue,
+    Batch,
     Broadcast,
     Operator,
 }
@@ -105,6 +107,7 @@ pub(crate) enum Reading {
         stats: QueueStats,
         time_in_queue: Option<Percentiles>,
     },
+    Batch(BatchStats),
     Broadcast(BroadcastStats),
     Operator(OperatorStats),
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::histogram::Percentiles;
 use super::registry::{Read, Reading};
+use crate::batch::BatchStats;
 use crate::broadcast::BroadcastStats;
 use crate::queue::QueueStats;
 
@@ -19,6 +20,8 @@ use crate::queue::QueueStats;
 pub struct Snapshot {
     /// Queues that were given a name when built.
     pub queues: Vec<QueueEntry>,
+    /// Batching operators whose policy has a name.
+    pub batches: Vec<BatchEntry>,
     /// Broadcasts that were given a name when built.
     pub broadcasts: Vec<BroadcastEntry>,
     /// Streams after [`metered`](crate::PullExt::metered), sinks after [`sink_metered`](crate::PushExt::sink_metered).
@@ -43,6 +46,22 @@ pub struct QueueEntry {
     pub stats: QueueStats,
     /// How long items stayed, where the queue was built to measure it.
     pub time_in_queue: Option<Percentiles>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) id: u64,
+}
+
+/// A named batching operator.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BatchEntry {
+    /// Its name, with an index where the name was taken.
+    pub name: String,
+    /// Whether it has gone, and these are its last counters.
+    pub gone: bool,
+    /// Its counters.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub stats: BatchStats,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) id: u64,
 }
@@ -114,7 +133,8 @@ impl OperatorStats {
 impl Snapshot {
     pub(super) fn new(readings: Vec<Read>, forgotten: u64) -> Self {
         let taken_at = Instant::now();
-        let (mut queues, mut broadcasts, mut operators) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut queues, mut batches) = (Vec::new(), Vec::new());
+        let (mut broadcasts, mut operators) = (Vec::new(), Vec::new());
         for Read {
             id,
             name,
@@ -135,6 +155,12 @@ impl Snapshot {
                         id,
                     });
                 }
+                Reading::Batch(stats) => batches.push(BatchEntry {
+                    name,
+                    gone,
+                    stats,
+                    id,
+                }),
                 Reading::Broadcast(stats) => {
                     broadcasts.push(BroadcastEntry {
                         name,
@@ -153,6 +179,7 @@ impl Snapshot {
         }
         Self {
             queues,
+            batches,
             broadcasts,
             operators,
             forgotten,
@@ -168,6 +195,11 @@ impl Snapshot {
     /// The queue of this name.
     pub fn queue(&self, name: &str) -> Option<&QueueEntry> {
         self.queues.iter().find(|entry| entry.name == name)
+    }
+
+    /// The batching operator of this name.
+    pub fn batch(&self, name: &str) -> Option<&BatchEntry> {
+        self.batches.iter().find(|entry| entry.name == name)
     }
 
     /// The broadcast of this name.
@@ -197,6 +229,15 @@ impl Snapshot {
                 refused: per_second(now.refused, before.refused, elapsed),
             }
         });
+        let batches = self.batches.iter().map(|now| {
+            let before = earlier.batches.iter().find(|then| then.id == now.id);
+            let before = before.map_or_else(BatchStats::default, |then| then.stats);
+            BatchRates {
+                name: now.name.clone(),
+                batches: per_second(now.stats.batches, before.batches, elapsed),
+                items: per_second(now.items, before.items, elapsed),
+            }
+        });
         let operators = self.operators.iter().map(|now| {
             let before = earlier.operators.iter().find(|then| then.id == now.id);
             let before = before.map_or_else(OperatorStats::default, |then| then.stats);
@@ -209,6 +250,7 @@ impl Snapshot {
         Rates {
             elapsed,
             queues: queues.collect(),
+            batches: batches.collect(),
             operators: operators.collect(),
         }
     }
@@ -227,6 +269,8 @@ pub struct Rates {
     pub elapsed: Duration,
     /// Of each queue in the later snapshot.
     pub queues: Vec<QueueRates>,
+    /// Of each batching operator in the later snapshot.
+    pub batches: Vec<BatchRates>,
     /// Of each metered stream or sink in the later snapshot.
     pub operators: Vec<OperatorRates>,
 }
@@ -248,6 +292,19 @@ pub struct QueueRates {
     pub refused: f64,
 }
 
+/// The rates of a named batching operator, per second.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct BatchRates {
+    /// Its name.
+    pub name: String,
+    /// Batches closed.
+    pub batches: f64,
+    /// Items in them.
+    pub items: f64,
+}
+
 /// The rates of a metered stream or sink, per second.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -265,6 +322,14 @@ impl Deref for QueueEntry {
     type Target = QueueStats;
 
     fn deref(&self) -> &QueueStats {
+        &self.stats
+    }
+}
+
+impl Deref for BatchEntry {
+    type Target = BatchStats;
+
+    fn deref(&self) -> &BatchStats {
         &self.stats
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::snapshot::{OperatorEntry, QueueEntry, Rates, Snapshot};
+use crate::batch::BatchStats;
+
+use super::snapshot::{BatchEntry, OperatorEntry, QueueEntry, Rates, Snapshot};
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +35,12 @@ impl fmt::Display for Snapshot {
                 Some(row)
             }),
         )?;
+        let mut header = "batch batches items items/batch shortest longest".to_owned();
+        for (reason, _) in BatchStats::default().reasons() {
+            header.push(' ');
+            header.push_str(reason.as_str());
+        }
+        out.table(&header, self.batches.iter().map(batch))?;
         out.table(
             "operator items items/s waits errors age/s state",
             self.operators.iter().map(operator),
@@ -61,6 +69,12 @@ impl fmt::Display for Rates {
             }),
         )?;
         out.table(
+            "batch batches/s items/s",
+            self.batches
+                .iter()
+                .map(|rates| row(&rates.name, false, [rates.batches, rates.items].map(rate))),
+        )?;
+        out.table(
             "operator items/s waits/s",
             self.operators
                 .iter()
@@ -86,6 +100,14 @@ fn queue(entry: &QueueEntry) -> Vec<String> {
         entry.consumer_waits,
     ];
     row.extend(counters.map(|n| n.to_string()));
+    row
+}
+
+fn batch(entry: &BatchEntry) -> Vec<String> {
+    let mut row = row(&entry.name, entry.gone, [entry.batches, entry.items]);
+    row.push(rate(entry.mean_len()));
+    row.extend([entry.shortest, entry.longest].map(|n| n.to_string()));
+    row.extend(entry.reasons().map(|(_, batches)| batches.to_string()));
     row
 }
 
