@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures::stream::{Once, Pending};
-use pushpull::{batch, meter};
+use pushpull::{batch, broadcast, meter, queue};
 
 /// Neither `Send` nor `Sync`, but `Unpin`.
 type Local = Rc<()>;
@@ -61,6 +61,7 @@ auto_traits! {
     batch::Batch<Moved>: true false true;
     batch::Batch<Local>: false false true;
     batch::FlushReason: true true true;
+    batch::BatchStats: true true true;
     batch::BatchPolicy<u8>: true true true;
     batch::BatchPolicy<Local>: true true true;
     batch::Batched<Input<u8>>: true true true;
@@ -77,11 +78,14 @@ auto_traits! {
     meter::Registry: true true true;
     meter::Snapshot: true true true;
     meter::QueueEntry: true true true;
+    meter::BatchEntry: true true true;
     meter::BroadcastEntry: true true true;
     meter::OperatorEntry: true true true;
     meter::OperatorStats: true true true;
     meter::Rates: true true true;
     meter::QueueRates: true true true;
+    meter::BatchRates: true true true;
+    meter::BroadcastRates: true true true;
     meter::OperatorRates: true true true;
     meter::Percentiles: true true true;
     meter::Meter: true true true;
@@ -93,6 +97,46 @@ auto_traits! {
     meter::SinkMetered<Moved>: true false true;
     meter::SinkMetered<Local>: false false true;
     meter::SinkMetered<Pinned>: true true false;
+}
+
+// Items are moved under the lock and never shared: `Send` is enough.
+auto_traits! {
+    queue::Overflow: true true true;
+    queue::DropReason: true true true;
+    queue::QueueStats: true true true;
+    queue::PushError<Local>: false false true;
+    queue::PullError: true true true;
+    queue::Builder<Local>: true true true;
+    queue::Producer<Moved>: true true true;
+    queue::Producer<Local>: false false true;
+    queue::Producer<Pinned>: true true true;
+    queue::WeakProducer<Moved>: true true true;
+    queue::WeakProducer<Local>: false false true;
+    queue::Consumer<Moved>: true true true;
+    queue::Consumer<Local>: false false true;
+    queue::Consumer<Pinned>: true true true;
+    queue::Permit<Moved>: true true true;
+    queue::Permit<Local>: false false true;
+    queue::Drained<Moved>: true false true;
+    queue::Drained<Local>: false false true;
+}
+
+// Subscribers clone a value side by side, outside of the lock: it has to be `Sync`.
+auto_traits! {
+    broadcast::BroadcastStats: true true true;
+    broadcast::Lagged: true true true;
+    broadcast::Lossy: true true true;
+    broadcast::Builder<Local>: true true true;
+    broadcast::Publisher<u8>: true true true;
+    broadcast::Publisher<Moved>: false false true;
+    broadcast::Publisher<Pinned>: true true true;
+    broadcast::Subscriber<u8>: true true true;
+    broadcast::Subscriber<Moved>: false false true;
+    broadcast::Subscriber<Pinned>: true true true;
+    broadcast::LossySubscriber<u8>: true true true;
+    broadcast::LossySubscriber<Moved>: false false true;
+    broadcast::Hub<u8>: true true true;
+    broadcast::Hub<Moved>: false false true;
 }
 
 #[cfg(feature = "metrics")]

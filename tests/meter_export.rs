@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use pushpull::batch::BatchPolicy;
+use pushpull::broadcast;
 use pushpull::meter::{Exporter, registry};
 use pushpull::prelude::*;
 use pushpull::queue::{self, Overflow};
@@ -140,6 +141,9 @@ async fn everything_there_is_to_see_is_published() {
     assert_eq!(rx.pull().await, Some(1));
     let mut batches = stream::iter(0..5).batch_with(BatchPolicy::items(2).name("m-batch"));
     assert_eq!(batches.next().await.unwrap().len(), 2);
+    let publisher = broadcast::builder().capacity(2).name("m-cast").build();
+    let _subscriber = publisher.subscribe();
+    publisher.publish('a').await.unwrap();
     let snapshot = registry().snapshot();
     metrics::with_local_recorder(&recorded, || Exporter::new().publish(&snapshot));
 
@@ -165,6 +169,14 @@ async fn everything_there_is_to_see_is_published() {
         ("pushpull_batch_closed_total{batch=m-batch,reason=size}", 1),
         ("pushpull_batch_closed_total{batch=m-batch,reason=flush}", 0),
         ("pushpull_batch_items_total{batch=m-batch}", 2),
+        ("pushpull_broadcast_published_total{broadcast=m-cast}", 1),
+        ("pushpull_broadcast_sent_total{broadcast=m-cast}", 1),
+        ("pushpull_broadcast_delivered_total{broadcast=m-cast}", 0),
+        ("pushpull_broadcast_missed_total{broadcast=m-cast}", 0),
+        (
+            "pushpull_broadcast_waits_total{broadcast=m-cast,side=publisher}",
+            0,
+        ),
     ];
     for (name, value) in counters {
         assert_eq!(recorded.counter(name), Some(value), "{name}");
@@ -180,6 +192,13 @@ async fn everything_there_is_to_see_is_published() {
         ("pushpull_queue_waiting{queue=m-queue,side=producer}", 0.0),
         ("pushpull_queue_waiting{queue=m-queue,side=consumer}", 0.0),
         ("pushpull_batch_longest{batch=m-batch}", 2.0),
+        ("pushpull_broadcast_len{broadcast=m-cast}", 1.0),
+        ("pushpull_broadcast_unread{broadcast=m-cast}", 1.0),
+        ("pushpull_broadcast_subscribers{broadcast=m-cast}", 1.0),
+        (
+            "pushpull_broadcast_waiting{broadcast=m-cast,side=subscriber}",
+            0.0,
+        ),
     ];
     for (name, value) in gauges {
         assert_eq!(recorded.gauge(name), Some(value), "{name}");
@@ -252,6 +271,8 @@ async fn each_entry_is_one_event() {
     tx.push(1).await.unwrap();
     let mut batches = stream::iter(0..5).batch_with(BatchPolicy::items(2).name("t-batch"));
     assert_eq!(batches.next().await.unwrap().len(), 2);
+    let publisher = broadcast::builder().capacity(2).name("t-cast").build();
+    assert_eq!(publisher.publish('a').await.unwrap(), 0);
     let snapshot = registry().snapshot();
     let events = Arc::new(Events::default());
     tracing::subscriber::with_default(Subscriber(Arc::clone(&events)), || snapshot.trace());
@@ -281,6 +302,11 @@ async fn each_entry_is_one_event() {
     assert_eq!(
         (&*queue["message"], &*queue["len"], &*queue["capacity"]),
         ("queue", "1", "1024")
+    );
+    let cast = of("broadcast", "t-cast");
+    assert_eq!(
+        (&*cast["message"], &*cast["published"], &*cast["sent"]),
+        ("broadcast", "1", "0")
     );
     let batch = of("batch", "t-batch");
     assert_eq!(

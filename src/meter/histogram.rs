@@ -16,19 +16,19 @@ pub struct Percentiles {
     /// How many items were timed.
     pub count: u64,
     /// The shortest time.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
     pub min: Duration,
     /// Half of the items stayed no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
     pub p50: Duration,
     /// Nine in ten stayed no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
     pub p90: Duration,
     /// Ninety-nine in a hundred stayed no longer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
     pub p99: Duration,
     /// The longest time.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::snapshot::seconds"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::seconds"))]
     pub max: Duration,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::batch::BatchStats;
 
-use super::snapshot::{BatchEntry, OperatorEntry, QueueEntry, Rates, Snapshot};
+use super::{BatchEntry, BroadcastEntry, OperatorEntry, QueueEntry, Rates, Snapshot};
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +42,10 @@ impl fmt::Display for Snapshot {
         }
         out.table(&header, self.batches.iter().map(batch))?;
         out.table(
+            "broadcast len capacity peak subscribers published delivered missed abandoned unread disconnected pub-waits sub-waits",
+            self.broadcasts.iter().map(broadcast),
+        )?;
+        out.table(
             "operator items items/s waits errors age/s state",
             self.operators.iter().map(operator),
         )?;
@@ -75,6 +79,13 @@ impl fmt::Display for Rates {
                 .map(|rates| row(&rates.name, false, [rates.batches, rates.items].map(rate))),
         )?;
         out.table(
+            "broadcast published/s delivered/s missed/s",
+            self.broadcasts.iter().map(|rates| {
+                let rates_of = [rates.published, rates.delivered, rates.missed];
+                row(&rates.name, false, rates_of.map(rate))
+            }),
+        )?;
+        out.table(
             "operator items/s waits/s",
             self.operators
                 .iter()
@@ -85,10 +96,7 @@ impl fmt::Display for Rates {
 
 fn queue(entry: &QueueEntry) -> Vec<String> {
     let mut row = row(&entry.name, entry.gone, [entry.len]);
-    row.push(match entry.capacity {
-        usize::MAX => "none".to_owned(),
-        capacity => capacity.to_string(),
-    });
+    row.push(bound(entry.capacity));
     row.extend([entry.peak_len, entry.weight].map(|n| n.to_string()));
     let counters = [
         entry.pushed,
@@ -108,6 +116,24 @@ fn batch(entry: &BatchEntry) -> Vec<String> {
     row.push(rate(entry.mean_len()));
     row.extend([entry.shortest, entry.longest].map(|n| n.to_string()));
     row.extend(entry.reasons().map(|(_, batches)| batches.to_string()));
+    row
+}
+
+fn broadcast(entry: &BroadcastEntry) -> Vec<String> {
+    let mut row = row(&entry.name, entry.gone, [entry.len]);
+    row.push(bound(entry.capacity));
+    row.extend([entry.peak_len, entry.subscribers].map(|n| n.to_string()));
+    let counters = [
+        entry.published,
+        entry.delivered,
+        entry.missed,
+        entry.abandoned,
+        entry.unread,
+        entry.disconnected,
+        entry.publisher_waits,
+        entry.subscriber_waits,
+    ];
+    row.extend(counters.map(|n| n.to_string()));
     row
 }
 
@@ -143,6 +169,14 @@ fn row<const N: usize>(name: &str, gone: bool, cells: [impl ToString; N]) -> Vec
     let mut row = vec![shown];
     row.extend(cells.iter().map(ToString::to_string));
     row
+}
+
+fn bound(capacity: usize) -> String {
+    if capacity == usize::MAX {
+        "none".to_owned()
+    } else {
+        capacity.to_string()
+    }
 }
 
 fn rate(per_second: f64) -> String {
