@@ -142,10 +142,15 @@ impl<T> Shared<T> {
         mut step: impl FnMut(&mut State<T>, Option<Key>) -> Step<R>,
     ) -> Poll<R> {
         let mut prepared = Prepared::NOTHING;
+        let mut unmet = None;
         loop {
             let mut state = self.lock();
             prepared.bring_in(&mut state, side);
-            match step(&mut state, *key) {
+            let stepped = match unmet {
+                Some(need) if planted("sleep_unchecked") => Step::Wait(need),
+                _ => step(&mut state, *key),
+            };
+            match stepped {
                 Step::Done(result) => {
                     let waker = key.take().and_then(|key| state.leave(side, key));
                     self.release(state);
@@ -164,6 +169,7 @@ impl<T> Shared<T> {
                     prepared.ring = Some(Ring::with_room(weighted, slots));
                 }
                 Step::Wait(need) => {
+                    unmet = Some(need);
                     let asleep =
                         key.is_some_and(|key| state.side(side).sleeps_with(key, cx.waker()));
                     let nodes = state.side(side);
@@ -192,7 +198,11 @@ impl<T> Shared<T> {
                             None
                         }
                     };
-                    self.release(state);
+                    if planted("sleep_unchecked") {
+                        drop(state);
+                    } else {
+                        self.release(state);
+                    }
                     drop(old);
                     return Poll::Pending;
                 }
@@ -205,7 +215,12 @@ impl<T> Shared<T> {
         let Some(key) = key.take() else { return };
         let mut state = self.lock();
         let waker = state.leave(side, key);
-        if planted("cancel_keeps_wake") {
+        let silent = match side {
+            Side::Pushing => planted("cancelled_push_keeps_wake"),
+            Side::Pulling => planted("cancelled_pull_keeps_wake"),
+            Side::Watching => false,
+        };
+        if silent {
             drop(state);
         } else {
             self.release(state);
@@ -266,7 +281,11 @@ impl<T> Shared<T> {
 
     /// Evicts what a changed bound leaves no room for (under the one policy that evicts), and gives memory back.
     pub(super) fn rebound(&self, change: impl FnOnce(&mut State<T>)) {
-        self.change(change);
+        if planted("resize_silent") {
+            change(&mut self.lock());
+        } else {
+            self.change(change);
+        }
         if self.overflow == Overflow::DropOldest {
             let mut victims = self.victims();
             while !self.change(|state| state.shrink(&mut victims)) {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_sink::Sink;
 
 use crate::coop;
+use crate::sync::planted;
 
 use super::shared::Shared;
 use super::state::{Side, State, Step};
@@ -160,6 +161,7 @@ impl<T> SinkSide<T> {
         match std::mem::replace(self.phase(), Phase::Idle) {
             Phase::Idle | Phase::Ready => {}
             Phase::Waiting(mut key) => shared.leave(Side::Pushing, &mut key),
+            Phase::Reserved if planted("sink_keeps_slot") => {}
             Phase::Reserved => shared.change(State::release),
             Phase::Parked { slot, mut key, .. } => {
                 shared.leave(Side::Pushing, &mut key);

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::task::Waker;
 
+use crate::sync::planted;
 use crate::wake::WakeList;
 
 /// A place in a list of waiters. It belongs to whoever waits; only its owner gives it up.
@@ -249,6 +250,9 @@ impl Waiters {
     /// Whether this waiter sleeps with a waker that wakes the same task.
     pub(crate) fn sleeps_with(&self, key: Key, waker: &Waker) -> bool {
         let node = &self.nodes[self.index(key) as usize];
+        if planted("stale_waker") {
+            return !node.woken;
+        }
         !node.woken && node.waker.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
 use pushpull::queue::{self, Overflow, PushError};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_eq};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use pushpull::queue::{self, DropReason, Overflow, PullError, PushError};
 use tokio::time::Instant;
 use tokio_test::task::spawn;

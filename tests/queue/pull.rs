@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::stream::FusedStream;
-use futures::{FutureExt, Stream, StreamExt, poll};
+use futures::{Stream, StreamExt, poll};
 use pushpull::queue::{self, PullError, PushError};
 use tokio::time::Instant;
 use tokio_test::task::spawn;

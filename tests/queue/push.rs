@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use pushpull::queue::{self, DropReason, Overflow, PushError};
 use tokio::time::Instant;
 use tokio_test::task::spawn;

@@ -11,8 +11,10 @@ const OVERTAKES: u32 = 32;
 
 impl<T> State<T> {
     pub(super) fn may_enter(&self, need: Need, key: Option<Key>) -> bool {
-        let turn = key.is_none_or(|key| self.pushing.is_woken(key));
-        (turn || planted("waiter_out_of_turn")) && self.fits(need, self.ahead(key))
+        if planted("waiter_out_of_turn") {
+            return self.fits(need, Claims::default());
+        }
+        key.is_none_or(|key| self.pushing.is_woken(key)) && self.fits(need, self.ahead(key))
     }
 
     /// What is not for this call: the claims of those ahead of a waiter, or what is held against newcomers.
@@ -133,7 +135,7 @@ impl<T> State<T> {
         let Some(item) = self.ring.pop() else {
             return Evicted::Nothing;
         };
-        self.count.dropped_oldest += 1;
+        self.count.dropped_oldest += u64::from(!planted("evict_uncounted"));
         victims.push(item, DropReason::Oldest);
         Evicted::One
     }

@@ -21,7 +21,7 @@ impl<T> State<T> {
         if self.closed && self.watching.sleeping() > 0 {
             let finished = self.is_finished();
             beyond += self.watching.wake(wakes, |need| match need {
-                Need::Drained if !finished => Verdict::Skip,
+                Need::Drained if !finished || planted("drained_silent") => Verdict::Skip,
                 _ => Verdict::Wake,
             });
         }
@@ -35,6 +35,9 @@ impl<T> State<T> {
         let mut weight = self.max_weight.saturating_sub(used);
         let (closed, revoked, max) = (self.closed, self.revoked, self.max_weight);
         if slots == 0 && self.parked == 0 && !closed && !self.ring.is_weighted() {
+            return 0;
+        }
+        if slots > 1 && planted("bulk_pull_silent") {
             return 0;
         }
         if closed && planted("close_forgets_producers") {
