@@ -282,6 +282,7 @@ fn a_faulty_sink_operator_is_found() {
         spawned: false,
         absorbs_errors: true,
         plain: false,
+        terminal: false,
         make: || {
             let (probe, control) = Probe::<Token>::new([]);
             (

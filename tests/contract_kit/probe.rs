@@ -125,7 +125,7 @@ pub struct Record {
     /// Breaches of the sink's contract.
     pub breaches: Vec<&'static str>,
     reserved: bool,
-    waiting: Option<Waker>,
+    waiting: Vec<Waker>,
 }
 
 /// The test's hand on a probe that an operator has swallowed.
@@ -157,18 +157,32 @@ impl Control {
     }
 
     pub fn unblock(&self) {
-        let waker = {
+        let wakers = {
             let mut record = self.record();
             record.blocked = None;
-            record.waiting.take()
+            std::mem::take(&mut record.waiting)
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub fn fail(&self, phase: Phase) {
         self.record().failing = Some(phase);
+    }
+
+    /// What an async function does in the place of an inner sink: waits while `poll_ready` is blocked, then takes.
+    pub async fn take(self, token: Token) -> Result<(), Boom> {
+        std::future::poll_fn(|cx| {
+            let mut record = self.record();
+            if record.blocked == Some(Phase::Ready) {
+                record.waiting.push(cx.waker().clone());
+                return Poll::Pending;
+            }
+            record.received.push(token.value);
+            Poll::Ready(())
+        })
+        .await;
+        drop(token);
+        Ok(())
     }
 
     pub fn token(&self, value: u32) -> Token {
@@ -241,7 +255,7 @@ impl<I> Probe<I> {
             return Poll::Ready(Err(Boom(phase)));
         }
         if let (true, Some(cx)) = (record.blocked == Some(phase), cx) {
-            record.waiting = Some(cx.waker().clone());
+            record.waiting.push(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))

@@ -23,6 +23,8 @@ pub struct SinkOperator {
     pub absorbs_errors: bool,
     /// Holds nothing and passes each phase on as often as it is called.
     pub plain: bool,
+    /// There is no inner sink: what it takes goes to a function.
+    pub terminal: bool,
     pub make: MakeSink,
     pub interleaved: Option<MakeSink>,
     pub unmoved: Option<MakeSink>,
@@ -41,6 +43,7 @@ macro_rules! sink_operator {
             spawned: $spawned,
             absorbs_errors: $absorbs,
             plain: $plain,
+            terminal: false,
             make: || {
                 let ($inner, control) = $crate::contract_kit::probe::Probe::<$carried>::new([]);
                 ($crate::contract_kit::plain($make), control)
@@ -67,6 +70,27 @@ macro_rules! sink_operator {
     };
     (absorbs $name:literal, $carried:ty, |$inner:ident| $make:expr $(,)?) => {
         $crate::sink_operator!(@operator $name, false, true, false, None, $carried, $inner, $make)
+    };
+    (terminal $name:literal, |$control:ident| $make:expr $(,)?) => {
+        $crate::contract_kit::sink_rules::SinkOperator {
+            name: $name,
+            spawned: false,
+            absorbs_errors: true,
+            plain: false,
+            terminal: true,
+            make: || {
+                let (_, control) = $crate::contract_kit::probe::Probe::<$crate::contract_kit::probe::Token>::new([]);
+                let $control = control.clone();
+                ($crate::contract_kit::plain($make), control)
+            },
+            interleaved: None,
+            unmoved: None,
+            debug: || {
+                let (_, $control) = $crate::contract_kit::probe::Probe::<$crate::contract_kit::probe::Token>::new([]);
+                format!("{:?}", $make)
+            },
+            stream: None,
+        }
     };
     (plain $name:literal, $carried:ty, |$inner:ident| $make:expr $(,)?) => {
         $crate::sink_operator!(@operator $name, false, false, true, Some(|script| {
@@ -181,7 +205,7 @@ async fn delivers_on_flush(op: SinkOperator) -> Verdict {
 }
 
 async fn flush_is_inner(op: SinkOperator) -> Verdict {
-    if op.spawned {
+    if op.spawned || op.terminal {
         return DoesNotApply;
     }
     let (mut sink, control) = (op.make)();
@@ -193,7 +217,7 @@ async fn flush_is_inner(op: SinkOperator) -> Verdict {
 }
 
 async fn waits(op: SinkOperator, phase: Phase) -> Verdict {
-    if op.spawned {
+    if op.spawned || op.terminal {
         return DoesNotApply;
     }
     let (mut sink, control) = (op.make)();
@@ -219,6 +243,9 @@ async fn waits(op: SinkOperator, phase: Phase) -> Verdict {
 }
 
 async fn close_once(op: SinkOperator) -> Verdict {
+    if op.terminal {
+        return DoesNotApply;
+    }
     let (mut sink, control) = (op.make)();
     feed(&mut sink, &control, 1..=2).await;
     sink.close().await.expect("closed");
@@ -229,7 +256,7 @@ async fn close_once(op: SinkOperator) -> Verdict {
 }
 
 async fn close_again(op: SinkOperator) -> Verdict {
-    if op.plain {
+    if op.plain || op.terminal {
         return DoesNotApply;
     }
     let (mut sink, control) = (op.make)();
@@ -255,7 +282,7 @@ async fn empty_close(op: SinkOperator) -> Verdict {
     control.block(Phase::Ready);
     sink.close().await.expect("closed");
     settle().await;
-    assert_eq!(control.record().closes, 1);
+    assert_eq!(control.record().closes, usize::from(!op.terminal));
     Kept
 }
 
@@ -350,7 +377,7 @@ async fn ready_unused(op: SinkOperator) -> Verdict {
     sink.flush().await.expect("flushed");
     sink.close().await.expect("closed");
     settle().await;
-    assert_eq!(control.record().closes, 1);
+    assert_eq!(control.record().closes, usize::from(!op.terminal));
     assert_eq!(control.record().received, [0; 0]);
     Kept
 }
@@ -459,6 +486,9 @@ async fn unmoved(op: SinkOperator) -> Verdict {
 }
 
 async fn inner_dropped(op: SinkOperator) -> Verdict {
+    if op.terminal {
+        return DoesNotApply;
+    }
     for count in [0, 1, 5] {
         let (mut sink, control) = (op.make)();
         feed(&mut sink, &control, 1..=count).await;
