@@ -24,3 +24,22 @@ pub(crate) fn spend<R>(
 pub(crate) fn has_budget() -> bool {
     coop::has_budget_remaining()
 }
+
+/// Spends one unit for an item that has already been taken. Where none is left, the next [`has_or_yield`] yields.
+#[inline]
+pub(crate) fn take(cx: &mut Context<'_>) {
+    if has_budget() {
+        let _spent = spend(cx, |_| Poll::Ready(()));
+    }
+}
+
+/// Ready while there is budget; Pending, with a wake, when there is none. Unlike [`spend`] it keeps nothing that a
+/// nested operation's budget could be given back with.
+#[inline]
+pub(crate) fn has_or_yield(cx: &mut Context<'_>) -> Poll<()> {
+    if has_budget() {
+        Poll::Ready(())
+    } else {
+        spend(cx, |_| Poll::Pending)
+    }
+}

@@ -10,6 +10,7 @@ pub mod broadcast;
 mod coop;
 pub mod meter;
 pub mod pull;
+pub mod pump;
 pub mod push;
 pub mod queue;
 mod sync;

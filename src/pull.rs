@@ -1,12 +1,18 @@
 //! [`PullExt`]: what can be done to any [`Stream`] on its way from where it is pulled.
 
+mod item_timeout;
+
 use std::time::Duration;
 
 use futures_core::{Stream, TryStream};
+use futures_sink::Sink;
 
 use crate::batch::{BatchPolicy, Batched, Detailed, TryBatched};
 use crate::broadcast::Hub;
 use crate::meter::Metered;
+use crate::pump::Pump;
+
+pub use item_timeout::{Elapsed, ItemTimeout};
 
 /// Operators for every [`Stream`].
 pub trait PullExt: Stream {
@@ -291,6 +297,87 @@ pub trait PullExt: Stream {
     }
 
     // -- pump --
+
+    /// Says so whenever the stream has had no item for `silence`: `Ok(item)` or `Err(Elapsed)`, in the order they
+    /// came about.
+    ///
+    /// The clock of a silence starts at the poll that finds no item, so a consumer that is slow to ask is not held
+    /// against the stream. The stream goes on after a silence, and each further one is reported too. An item that is
+    /// there when time is up wins. With [`Duration::ZERO`] each poll that finds nothing answers `Err`; a duration
+    /// beyond the clock's reach never ends.
+    ///
+    /// # Cancel safety
+    /// No item is ever held. A `next` that is dropped does not restart the clock.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use futures::StreamExt;
+    /// use pushpull::prelude::*;
+    ///
+    /// let bursts = async_stream::stream! {
+    ///     yield 1;
+    ///     tokio::time::sleep(Duration::from_secs(25)).await;
+    ///     yield 2;
+    /// };
+    /// let seen: Vec<_> = bursts.item_timeout(Duration::from_secs(10)).map(Result::ok).collect().await;
+    /// assert_eq!(seen, [Some(1), None, None, Some(2)]);
+    /// # }
+    /// ```
+    fn item_timeout(self, silence: Duration) -> ItemTimeout<Self>
+    where
+        Self: Sized,
+    {
+        ItemTimeout::new(self, silence)
+    }
+
+    /// Moves every item into `sink`, and flushes it whenever the stream has nothing to give.
+    ///
+    /// The pump is a future: await it, spawn it, or keep it. It ends when the stream ends, when the sink fails, or
+    /// when [`until`](Pump::until) resolves, and says which and how many items went through. Stream and sink are
+    /// dropped then, so that both sides learn of it. The sink is closed only where
+    /// [`close_sink(true)`](Pump::close_sink) asks for it. To keep either of them, lend it: `(&mut items)`,
+    /// `pump_into(&mut sink)`.
+    ///
+    /// One item is pulled at a time and held until the sink has room for it: an idle pump occupies no room, so many
+    /// of them can share a small queue. One unit of tokio's cooperative budget is spent an item, so a pump between
+    /// two sides that are always ready lets its neighbours run.
+    ///
+    /// # Back-pressure
+    /// While the sink has no room nothing is pulled.
+    ///
+    /// # Cancel safety
+    /// A pump that is dropped drops what it owns: the stream, the sink, and at most one item, which waited for room;
+    /// [`Pump::into_remainder`] saves it. With `until` nothing is lost: the item still goes out.
+    ///
+    /// # Errors
+    /// [`PumpError`](crate::pump::PumpError): the sink's error, the item where the sink had not taken it, and the count so far. A sink can
+    /// only be asked while there is something to send or to flush; a connection whose other half knows better ends
+    /// the pump at once through [`until`](Pump::until).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use futures::{StreamExt, channel::mpsc, stream};
+    /// use pushpull::{prelude::*, pump::Ended};
+    ///
+    /// let (tx, rx) = mpsc::channel(8);
+    /// let pumped = stream::iter(1..=3).pump_into(tx).await.unwrap();
+    /// assert_eq!((pumped.items, pumped.ended), (3, Ended::Source));
+    /// assert_eq!(rx.collect::<Vec<_>>().await, [1, 2, 3]);
+    ///
+    /// let (tx, rx) = mpsc::channel(8);
+    /// drop(rx);
+    /// let error = stream::iter(1..=3).pump_into(tx).await.unwrap_err();
+    /// assert_eq!((error.items, error.into_item()), (0, Some(1)));
+    /// # }
+    /// ```
+    fn pump_into<Si>(self, sink: Si) -> Pump<Self, Si>
+    where
+        Self: Sized,
+        Si: Sink<Self::Item>,
+    {
+        Pump::new(self, sink)
+    }
 }
 
 impl<S: Stream + ?Sized> PullExt for S {}
