@@ -1,11 +1,25 @@
 //! [`PushExt`]: what can be done to any [`Sink`] on the way to where it is pushed, and sinks to start from.
 
+mod each;
+mod fan_out;
+#[cfg(feature = "retry")]
+mod retry;
+mod send_timeout;
+
 use std::time::Duration;
 
 use futures_sink::Sink;
 
 use crate::batch::{Batch, BatchPolicy, Detailed, SinkBatch};
 use crate::meter::SinkMetered;
+
+pub use each::{Each, each};
+#[cfg(feature = "retry")]
+pub use each::{EachRetry, GaveUp};
+pub use fan_out::{FanOut, FanOutError, LegFailure, fan_out};
+#[cfg(feature = "retry")]
+pub use retry::{Retry, retry};
+pub use send_timeout::{SendTimeout, SendTimeoutError};
 
 /// Operators for every [`Sink`] of `T`.
 pub trait PushExt<T>: Sink<T> {
@@ -161,6 +175,45 @@ pub trait PushExt<T>: Sink<T> {
     }
 
     // -- pump: send_timeout, spawn --
+
+    /// Sends `item` and flushes, or gives the item back when that takes longer than `within`.
+    ///
+    /// The clock starts at the first poll and covers both the wait for room and the flush. A sink that is ready wins
+    /// over a clock that has run out, so [`Duration::ZERO`] tries once; a duration beyond the clock's reach waits
+    /// for ever. Over a sink whose flush waits on purpose, such as a batching one, time is up in the flush:
+    /// [`SendTimeoutError::Unflushed`] says that the item is on its way.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits for room, it drops the item, which was not sent.
+    ///
+    /// # Errors
+    /// [`SendTimeoutError`], with the item wherever the sink has not taken it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// use pushpull::{prelude::*, push::SendTimeoutError, queue};
+    ///
+    /// let (mut tx, rx) = queue::bounded(1);
+    /// tx.send_timeout("first", Duration::from_secs(1)).await.unwrap();
+    ///
+    /// let error = tx.send_timeout("second", Duration::from_secs(1)).await.unwrap_err();
+    /// assert_eq!(error, SendTimeoutError::Timeout("second"));
+    ///
+    /// assert_eq!(rx.pull().await, Some("first"));
+    /// drop(rx);
+    /// let error = tx.send_timeout("third", Duration::from_secs(1)).await.unwrap_err();
+    /// assert!(!error.is_timeout());
+    /// assert_eq!(error.into_item(), Some("third"));
+    /// # }
+    /// ```
+    fn send_timeout(&mut self, item: T, within: Duration) -> SendTimeout<'_, Self, T>
+    where
+        Self: Unpin,
+    {
+        SendTimeout::new(self, item, within)
+    }
 }
 
 impl<T, S: Sink<T> + ?Sized> PushExt<T> for S {}
