@@ -173,6 +173,9 @@ impl<T> Log<T> {
     /// Puts a value at the end, for all that are subscribed, and answers how many they are. Where the log is full its
     /// oldest value goes, which no lossless subscriber may still want.
     pub(super) fn push(&mut self, value: Arc<T>, trash: &mut Trash<T>) -> usize {
+        if self.slots.len() == self.capacity {
+            self.evict(trash);
+        }
         let readers = self.readers();
         self.counted.published += 1;
         self.counted.sent += (readers + self.cut) as u64;
@@ -181,9 +184,6 @@ impl<T> Log<T> {
             self.head += 1;
             trash.put(value);
             return 0;
-        }
-        if self.slots.len() == self.capacity {
-            self.evict(trash);
         }
         self.slots.push_back(Slot {
             value,
