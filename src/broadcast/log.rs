@@ -5,6 +5,7 @@ use std::mem;
 // Values are written before they are shared and never after: nothing here for a model to interleave.
 use std::sync::Arc;
 
+use crate::sync::planted;
 use crate::wake;
 
 /// What happens to a subscriber that does not keep up.
@@ -222,7 +223,10 @@ impl<T> Log<T> {
         reserved: usize,
         held: &mut VecDeque<Arc<T>>,
     ) -> Result<u64, usize> {
-        let replayed = self.slots.len().min(self.replay);
+        let replayed = match self.slots.len().min(self.replay) {
+            _ if planted("bc_replay_gap") => 0,
+            replayed => replayed,
+        };
         let unclaimed = self.capacity.saturating_sub(reserved);
         let ahead = match kind {
             Kind::Lossless => replayed.saturating_sub(unclaimed),
@@ -293,7 +297,7 @@ impl<T> Log<T> {
         let freed = kind == Kind::Lossless && self.raise_low();
         let mut next = (from - self.head) as usize;
         for _ in 0..run {
-            if next == 0 && self.is_untidy() {
+            if next == 0 && self.is_untidy() && !planted("bc_run_keeps") {
                 if let Some(slot) = self.slots.pop_front() {
                     self.head += 1;
                     held.push_back(slot.value);
@@ -314,7 +318,12 @@ impl<T> Log<T> {
             self.cut -= 1;
             Read::Cut(self.unread(mem::replace(cursor, self.tail())))
         } else {
-            Read::Lagged(self.head - mem::replace(cursor, self.head))
+            let next = if planted("bc_lag_skips") {
+                self.tail()
+            } else {
+                self.head
+            };
+            Read::Lagged(self.head - mem::replace(cursor, next))
         }
     }
 

@@ -176,9 +176,11 @@ impl<T> State<T> {
 
     /// Reserves a slot at once, or waits for it in the line.
     pub(super) fn reserve_or_wait(&mut self, waker: &mut Option<Waker>) -> Result<Reserved, Lack> {
-        match self.reserve() {
-            Reserved::Full => {}
-            done => return Ok(done),
+        if !(planted("bc_reserve_unchecked") && waker.is_some()) {
+            match self.reserve() {
+                Reserved::Full => {}
+                done => return Ok(done),
+            }
         }
         let Some(waker) = self.joining(waker)? else {
             return Ok(Reserved::Full);
@@ -230,6 +232,9 @@ impl<T> State<T> {
 
     /// Takes one out of the line, served or not. What it got goes on to the next.
     pub(super) fn leave_line(&mut self, place: Place, after: &mut After<T>) {
+        if planted("bc_cancel_stays") && self.line.has_value(place) {
+            return;
+        }
         if let Some((value, waker)) = self.line.leave(place) {
             after.idle = Some(waker);
             after.drop_value(value);
@@ -404,7 +409,7 @@ impl<T> State<T> {
             }
             Read::Lagged(missed) => Seen::Lagged(missed),
             Read::Cut(missed) => {
-                cursor.cut = true;
+                cursor.cut = !planted("bc_cut_goes_on");
                 Seen::Lagged(missed)
             }
             Read::Empty if cursor.cut || self.has_ended() => Seen::Ended,
@@ -512,7 +517,7 @@ impl<T> State<T> {
         if mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.reserved == 0 || planted("bc_ends_early") {
+        if self.has_ended() && !planted("bc_close_silent") {
             after.wake_sleepers(&mut self.sleepers);
         }
         after.wake_watchers(&mut self.watchers);
@@ -526,8 +531,8 @@ impl<T> State<T> {
     }
 
     /// Whether nothing more will be published.
-    pub(super) const fn has_ended(&self) -> bool {
-        self.closed && self.reserved == 0
+    pub(super) fn has_ended(&self) -> bool {
+        self.closed && (self.reserved == 0 || planted("bc_ends_early"))
     }
 
     /// Whether it is closed; else a seat for the waker brought along.
@@ -537,7 +542,7 @@ impl<T> State<T> {
         waker: &mut Option<Waker>,
         after: &mut After<T>,
     ) -> Result<bool, Lack> {
-        if self.closed {
+        if self.closed && !(planted("bc_watch_unchecked") && waker.is_some()) {
             return Ok(true);
         }
         if waker.is_some() && !self.watchers.has_room() {
