@@ -36,6 +36,8 @@ mod builder;
 mod consumer;
 mod control;
 mod error;
+#[cfg(feature = "tracing")]
+mod events;
 mod permit;
 mod producer;
 mod pulling;

@@ -315,6 +315,53 @@ async fn each_entry_is_one_event() {
     );
 }
 
+// guarantee: M2
+#[tokio::test]
+async fn a_queue_tells_once_that_it_closed_and_what_it_dropped() {
+    let _alone = ALONE.lock().await;
+    let events = Arc::new(Events::default());
+    tracing::subscriber::with_default(Subscriber(Arc::clone(&events)), || {
+        let builder = queue::builder().capacity(2).overflow(Overflow::DropOldest);
+        let (tx, rx) = builder.name("e-queue").build();
+        for n in 0..3 {
+            tx.try_push(n).unwrap();
+        }
+        assert_eq!(rx.try_pull(), Ok(1));
+        rx.close();
+        rx.close();
+        drop(rx);
+        drop(tx);
+        let (tx, rx) = queue::bounded::<u8>(1);
+        drop((tx, rx));
+    });
+    let events = events.0.lock().unwrap();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| {
+            assert_eq!(
+                (&*event["target"], &*event["level"]),
+                ("pushpull::queue", "DEBUG")
+            );
+            let shown = |field| event.get(field).map(String::as_str);
+            (
+                event["message"].as_str(),
+                shown("queue"),
+                shown("items"),
+                shown("reason"),
+                shown("len"),
+            )
+        })
+        .collect();
+    let queue = Some("\"e-queue\"");
+    let expected = [
+        ("dropped", queue, Some("1"), Some("\"oldest\""), None),
+        ("closed", queue, None, None, Some("1")),
+        ("dropped", queue, Some("1"), Some("\"abandoned\""), None),
+        ("closed", None, None, None, Some("0")),
+    ];
+    assert_eq!(seen, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_serializes_with_durations_in_seconds() {
     let _alone = ALONE.lock().await;

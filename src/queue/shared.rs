@@ -10,7 +10,7 @@ use crate::wake::WakeList;
 
 use super::ring::Ring;
 use super::state::{Pushed, Refusal, Side, State, Step};
-use super::victims::{OnDrop, Victims, hand_over};
+use super::victims::{OnDrop, Outlet, Victims};
 use super::waiters::{Key, Need, Node};
 use super::{DropReason, Overflow, PushError};
 
@@ -233,6 +233,8 @@ impl<T> Shared<T> {
         let mut wakes = WakeList::new();
         let mut beyond = state.settle(&mut wakes);
         let sample = state.sample(Instant::now);
+        #[cfg(feature = "tracing")]
+        let closed = state.closes();
         drop(state);
         if let (Some(times), Some(sample)) = (&self.times, sample) {
             times.record(sample);
@@ -242,15 +244,32 @@ impl<T> Shared<T> {
             beyond = self.lock().settle(&mut wakes);
         }
         wakes.wake_all();
+        #[cfg(feature = "tracing")]
+        if let Some(stats) = closed {
+            super::events::closed(self.name(), &stats);
+        }
     }
 
     /// Hands items that nobody will pull to `on_drop`, or drops them.
     pub(super) fn discard(&self, items: impl IntoIterator<Item = T>, reason: DropReason) {
-        hand_over(self.on_drop.as_ref(), items, reason);
+        self.outlet().discard(items, reason);
+    }
+
+    fn outlet(&self) -> Outlet<'_, T> {
+        Outlet {
+            on_drop: self.on_drop.as_ref(),
+            #[cfg(feature = "tracing")]
+            name: self.name(),
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    fn name(&self) -> Option<&str> {
+        self.registration.as_ref().map(Registration::name)
     }
 
     pub(super) fn victims(&self) -> Victims<'_, T> {
-        Victims::new(self.on_drop.as_ref())
+        Victims::new(self.outlet())
     }
 
     /// A push that does not wait, under a policy that may differ from the queue's own.

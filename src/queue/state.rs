@@ -81,6 +81,9 @@ pub(super) struct State<T> {
     /// Items that wait for weight in the handle of a sink, each on a reserved slot.
     parked: usize,
     closed: bool,
+    /// The end has been told to `tracing`.
+    #[cfg(feature = "tracing")]
+    told: bool,
     /// Promises are void: nothing will enter any more.
     revoked: bool,
     overtakes: u32,
@@ -106,6 +109,8 @@ impl<T> State<T> {
             reserved: 0,
             parked: 0,
             closed: false,
+            #[cfg(feature = "tracing")]
+            told: false,
             revoked: false,
             overtakes: 0,
             producers: 1,
@@ -119,6 +124,12 @@ impl<T> State<T> {
 
     pub(super) const fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// The counters, at the end of the one critical section that closes the queue.
+    #[cfg(feature = "tracing")]
+    pub(super) fn closes(&mut self) -> Option<QueueStats> {
+        (self.closed && !std::mem::replace(&mut self.told, true)).then(|| self.stats())
     }
 
     pub(super) const fn is_revoked(&self) -> bool {

@@ -6,18 +6,42 @@ use super::DropReason;
 
 pub(super) type OnDrop<T> = Box<dyn Fn(T, DropReason) + Send + Sync>;
 
+/// Where items go that nobody will pull.
+pub(super) struct Outlet<'a, T> {
+    pub(super) on_drop: Option<&'a OnDrop<T>>,
+    /// Of the queue, for its events.
+    #[cfg(feature = "tracing")]
+    pub(super) name: Option<&'a str>,
+}
+
+impl<T> Outlet<'_, T> {
+    /// Hands every item to `on_drop`, or drops it; a panic for one does not keep the others from it.
+    pub(super) fn discard(&self, items: impl IntoIterator<Item = T>, reason: DropReason) {
+        #[cfg(feature = "tracing")]
+        let mut count = 0;
+        #[cfg(feature = "tracing")]
+        let items = items.into_iter().inspect(|_| count += 1);
+        all(items, |item| match self.on_drop {
+            Some(on_drop) => on_drop(item, reason),
+            None => drop(item),
+        });
+        #[cfg(feature = "tracing")]
+        super::events::dropped(self.name, count, reason);
+    }
+}
+
 /// Items taken out under the lock. They meet user code when this is dropped, after it.
 pub(super) struct Victims<'a, T> {
-    on_drop: Option<&'a OnDrop<T>>,
+    outlet: Outlet<'a, T>,
     first: Option<T>,
     rest: Vec<T>,
     reason: DropReason,
 }
 
 impl<'a, T> Victims<'a, T> {
-    pub(super) const fn new(on_drop: Option<&'a OnDrop<T>>) -> Self {
+    pub(super) const fn new(outlet: Outlet<'a, T>) -> Self {
         Self {
-            on_drop,
+            outlet,
             first: None,
             rest: Vec::new(),
             reason: DropReason::Oldest,
@@ -47,23 +71,8 @@ impl<T> Drop for Victims<'_, T> {
     fn drop(&mut self) {
         if let Some(first) = self.first.take() {
             let rest = std::mem::take(&mut self.rest);
-            hand_over(
-                self.on_drop,
-                std::iter::once(first).chain(rest),
-                self.reason,
-            );
+            self.outlet
+                .discard(std::iter::once(first).chain(rest), self.reason);
         }
     }
-}
-
-/// Hands every item to `on_drop`, or drops it; a panic for one does not keep the others from it.
-pub(super) fn hand_over<T>(
-    on_drop: Option<&OnDrop<T>>,
-    items: impl IntoIterator<Item = T>,
-    reason: DropReason,
-) {
-    all(items, |item| match on_drop {
-        Some(on_drop) => on_drop(item, reason),
-        None => drop(item),
-    });
 }
