@@ -85,12 +85,23 @@ loom_targets() {
     done
 }
 
-# loom [arguments of `cargo test`]: every model, in a target directory of its own.
+# The flags of every loom build: with plants in it (they rest unless PUSHPULL_PLANT names one), so that the models and
+# `ci/plants` share a build; and optimised where it counts only, because the rest is built and never run.
+loom_flags="--cfg pushpull_loom --cfg pushpull_plants"
+loom_cargo=(
+    cargo test --locked --quiet --release --target-dir target/loom
+    --config 'profile.release.package."*".opt-level=0'
+    --config 'profile.release.package.loom.opt-level=3'
+    --config 'profile.release.package.generator.opt-level=3'
+    --config 'profile.release.build-override.opt-level=0'
+)
+
+# Every model, as it is.
 loom() {
-    local target flags=()
+    local target targets=()
     for target in $(loom_targets); do
-        flags+=(--test "$target")
+        targets+=(--test "$target")
     done
-    ((${#flags[@]} > 0)) || return 1
-    RUSTFLAGS="--cfg pushpull_loom" cargo test --locked --quiet --release --target-dir target/loom "${flags[@]}" "$@"
+    ((${#targets[@]} > 0)) || return 1
+    RUSTFLAGS="$loom_flags" "${loom_cargo[@]}" "${targets[@]}"
 }
