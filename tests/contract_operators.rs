@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt};
 use pushpull::batch::{Batch, BatchPolicy};
 use pushpull::broadcast::{self, Lossy};
 use pushpull::prelude::*;
+use pushpull::push;
 use pushpull::queue::{self, Consumer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +52,11 @@ fn streams() -> Vec<StreamOperator> {
             "try_batch",
             |inner| StreamExt::map(inner, Ok::<_, Boom>).try_batch(3, SECOND),
             |batch| batch.map_or_else(|_| vec![], |batch| batch.values())
+        ),
+        stream_operator!(
+            "item_timeout",
+            |inner| inner.item_timeout(Duration::MAX),
+            |item| item.map_or_else(|_| vec![], |token| vec![token.value])
         ),
         stream_operator!(
             spawned "broadcast, lossless",
@@ -99,6 +105,25 @@ fn sinks() -> Vec<SinkOperator> {
             )),
         sink_operator!("sink_batch, of one", Vec<Token>, |inner| inner
             .sink_batch(1, SECOND)),
+        sink_operator!(terminal "each", |control| {
+            push::each(move |token| control.clone().take(token))
+        }),
+        sink_operator!(terminal "each, concurrently", |control| {
+            push::each(move |token| control.clone().take(token)).concurrency(3)
+        }),
+        #[cfg(feature = "retry")]
+        sink_operator!(terminal "each, retried", |control| {
+            push::each(move |token| control.clone().take(token)).retry([SECOND; 3].into_iter())
+        }),
+        sink_operator!(absorbs "fan_out", Token, |inner| push::fan_out([inner])),
+        #[cfg(feature = "retry")]
+        sink_operator!(absorbs "retry", Token, |inner| {
+            let mut inner = Some(inner);
+            push::retry(
+                move || std::future::ready(inner.take().ok_or(Boom(contract_kit::probe::Phase::Ready))),
+                [SECOND; 3].into_iter(),
+            )
+        }),
         sink_operator!(spawned "broadcast::Publisher", Token, |inner| {
             let publisher = broadcast::channel(4);
             tokio::spawn(publisher.subscribe().map(Ok).forward(inner));

@@ -1,4 +1,5 @@
 //! Every public async function, polled a number of times and dropped: nothing is lost, doubled or left waiting.
 
 mod broadcast;
+mod pump;
 mod queue;

@@ -282,7 +282,12 @@ async fn empty_close(op: SinkOperator) -> Verdict {
     control.block(Phase::Ready);
     sink.close().await.expect("closed");
     settle().await;
-    assert_eq!(control.record().closes, usize::from(!op.terminal));
+    let closes = control.record().closes;
+    // What makes its inner sink when it is needed has none to close.
+    assert!(
+        closes == 1 || (closes == 0 && op.absorbs_errors),
+        "closed {closes} times"
+    );
     Kept
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use futures_test::task::{new_count_waker, noop_waker};
+use pushpull::PullExt;
 
 use super::probe::{Hint, Phase, Probe, Step, Token};
 use super::{BoxOperator, BoxSink, Rule, Verdict, settle};
@@ -408,13 +409,9 @@ async fn polite(op: StreamOperator) -> Verdict {
             }
         }
     });
-    let mut operator = (op.make)(probe);
-    let pump = tokio::spawn(async move {
-        while operator.next().await.is_some() {
-            tokio::task::coop::consume_budget().await;
-        }
-    });
-    pump.await.expect("the pump ends well");
+    let operator = (op.make)(probe);
+    let pump = tokio::spawn(operator.pump_into(futures::sink::drain()));
+    assert!(pump.await.is_ok_and(|pumped| pumped.is_ok()));
     neighbour.abort();
     assert!(turns.load(Ordering::Relaxed) > 1, "the neighbour never ran");
     Kept

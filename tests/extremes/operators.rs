@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{SinkExt, Stream, StreamExt, stream};
 use pushpull::batch::BatchPolicy;
 use pushpull::broadcast::{self, Lagged, Lossy};
 use pushpull::prelude::*;
+use pushpull::push::{self, SendTimeoutError};
+use pushpull::queue;
 
 const LARGE: [usize; 3] = [1 << 40, usize::MAX - 1, usize::MAX];
 const TIMES: [Duration; 4] = [
@@ -191,4 +193,70 @@ async fn items_of_a_mebibyte() {
     let mut subscriber = publisher.subscribe();
     assert_eq!(publisher.publish(block(7)).await, Ok(1));
     assert!(subscriber.next().await == Some(block(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silences_of_nothing_and_of_for_ever() {
+    let seen: Vec<_> = trickle()
+        .item_timeout(Duration::MAX)
+        .map(Result::ok)
+        .collect()
+        .await;
+    assert!(seen.into_iter().eq((0..100).map(Some)));
+    let seen: Vec<_> = trickle()
+        .item_timeout(Duration::ZERO)
+        .filter_map(|item| std::future::ready(item.ok()))
+        .collect()
+        .await;
+    assert!(seen.into_iter().eq(0..100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_within_nothing_and_for_ever() {
+    let (mut tx, rx) = queue::bounded(1);
+    assert_eq!(tx.send_timeout(1, Duration::ZERO).await, Ok(()));
+    let full = tx.send_timeout(2, Duration::ZERO).await;
+    assert_eq!(full.map_err(SendTimeoutError::into_item), Err(Some(2)));
+    let puller = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+        assert_eq!(rx.pull().await, Some(1));
+        rx.pull().await
+    });
+    assert_eq!(tx.send_timeout(3, Duration::MAX).await, Ok(()));
+    assert_eq!(puller.await.ok(), Some(Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn functions_one_at_a_time_and_all_at_once() {
+    assert!(
+        panic_of(|| push::each(|_: u32| async { Ok::<_, ()>(()) }).concurrency(0)).contains("1")
+    );
+    for concurrency in [1, usize::MAX] {
+        let begun = tokio::time::Instant::now();
+        let sink = push::each(|_: u32| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, ()>(())
+        });
+        let pump = stream::iter(0..100).pump_into(sink.concurrency(concurrency));
+        assert_eq!(pump.await.map(|pumped| pumped.items), Ok(100));
+        let seconds = if concurrency == 1 { 100 } else { 1 };
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fan_out_to_nobody_and_to_a_thousand() {
+    let nobody: [futures::channel::mpsc::UnboundedSender<u32>; 0] = [];
+    let mut none = push::fan_out::<u32, _>(nobody);
+    assert!(none.is_empty());
+    let sent = none.send(1).await;
+    assert!(sent.is_err() || sent.is_ok(), "it neither hangs nor panics");
+    let (legs, ends): (Vec<_>, Vec<_>) = (0..1_000).map(|_| queue::bounded(4)).unzip();
+    assert!(
+        stream::iter(0..4)
+            .pump_into(push::fan_out(legs))
+            .await
+            .is_ok()
+    );
+    assert!(ends.iter().all(|end| end.len() == 4));
 }
