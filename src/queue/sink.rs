@@ -227,12 +227,14 @@ impl<T> Sink<T> for Producer<T> {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let this = self.get_mut();
-        coop::spend(cx, |cx| {
-            let sink = this
-                .sink
-                .get_or_insert_with(|| Box::new(SinkSide::new(false)));
-            sink.poll_ready(&this.shared, cx)
-        })
+        let sink = this
+            .sink
+            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        // Asking again is free: else a budget could not go round all sinks of a fan-out that has more of them.
+        if let Phase::Reserved = sink.phase() {
+            return Poll::Ready(Ok(()));
+        }
+        coop::spend(cx, |cx| sink.poll_ready(&this.shared, cx))
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), Self::Error> {
