@@ -242,6 +242,25 @@ mod time_in_queue {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_dropped_on_arrival_is_not_timed_and_hides_nothing() {
+        let (tx, rx) = queue::builder()
+            .capacity(1)
+            .overflow(Overflow::DropNewest)
+            .time_in_queue()
+            .build();
+        for _ in 0..500 {
+            for n in 0..3 {
+                tx.push(n).await.unwrap();
+            }
+            advance(ms(20)).await;
+            assert_eq!(rx.pull().await, Some(0));
+        }
+        let seen = tx.time_in_queue().unwrap();
+        assert_eq!((seen.min, seen.max), (ms(20), ms(20)));
+        assert!((3..30).contains(&seen.count), "{seen}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn runs_are_timed_too() {
         let (tx, rx) = queue::builder().time_in_queue().build();
         let mut out = Vec::new();
