@@ -66,7 +66,7 @@
 //!   take them.
 //! * **What is lost?** `dropped` under a drop policy, by reason in the table `drops`; `refused` and `cancelled` items are
 //!   still with the producer, or were handed to `on_drop`.
-//! * **How long does it take?** Ask for [`time_in_queue`](crate::queue::Builder::time_in_queue) (feature `histogram`).
+//! * **How long does it take?** Ask for `time_in_queue` when the queue is built (feature `histogram`).
 //!   `p99` far beyond `p50` means bursts, both high means a queue that is too long for the rate at which it is pulled.
 //! * **Are the batches right?** Many closed by `age` or `idle` never reach their size; all closed by `size`, behind a full
 //!   queue, want a larger one.

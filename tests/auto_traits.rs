@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures::stream::{Once, Pending};
-use pushpull::{batch, broadcast, meter, queue};
+use pushpull::{batch, broadcast, meter, pull, pump, push, queue};
 
 /// Neither `Send` nor `Sync`, but `Unpin`.
 type Local = Rc<()>;
@@ -137,6 +137,29 @@ auto_traits! {
     broadcast::LossySubscriber<Moved>: false false true;
     broadcast::Hub<u8>: true true true;
     broadcast::Hub<Moved>: false false true;
+}
+
+// Tasks and pumps are as their parts are.
+auto_traits! {
+    pull::Elapsed: true true true;
+    pull::ItemTimeout<Input<u8>>: true true true;
+    pull::ItemTimeout<Input<Local>>: false false true;
+    pump::Ended: true true true;
+    pump::Pumped: true true true;
+    pump::PumpError<u8, Local>: false false true;
+    pump::Pump<Input<u8>, u8>: true true true;
+    pump::Pump<Input<Local>, u8>: false false true;
+    pump::Pump<Input<u8>, Local>: false false true;
+    push::Each<u8, u8>: true true true;
+    push::Each<u8, Local>: false false true;
+    push::FanOut<u8, u8>: true true true;
+    push::FanOut<Moved, u8>: true false true;
+    push::FanOut<Local, u8>: false false true;
+    push::FanOut<Pinned, u8>: true true true;
+    push::FanOutError<Local>: false false true;
+    push::LegFailure<Local>: false false true;
+    push::SendTimeoutError<Local, u8>: false false true;
+    push::SendTimeout<'static, u8, u8>: true true false;
 }
 
 #[cfg(feature = "metrics")]
