@@ -1,4 +1,6 @@
 //! Holds the rules of `contract_kit` against every operator of the crate, and shows that the rules can be broken.
+//!
+//! guarantee: T6
 
 mod contract_kit;
 

@@ -1,5 +1,7 @@
 //! The broadcast against a model with one list of unread values for each subscriber.
 //!
+//! guarantee: T3, T4
+//!
 //! After every operation: what came back is what the model says, nobody who could go on sleeps without an unconsumed
 //! wake, nobody was woken for nothing, and the counters are exact.
 

@@ -1,4 +1,6 @@
 //! The broadcast.
+//!
+//! guarantee: T5
 
 use std::future::Future;
 use std::task::{Context, Poll, Waker};

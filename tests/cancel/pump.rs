@@ -1,4 +1,6 @@
 //! Pumps, and sends with a limit.
+//!
+//! guarantee: T5
 
 use std::future::Future;
 use std::pin::pin;

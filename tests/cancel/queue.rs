@@ -1,4 +1,6 @@
 //! The queue.
+//!
+//! guarantee: T5
 
 use std::collections::VecDeque;
 use std::future::Future;

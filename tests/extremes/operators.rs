@@ -1,4 +1,6 @@
 //! Operators and the broadcast.
+//!
+//! guarantee: T8
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

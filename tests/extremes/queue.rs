@@ -1,4 +1,6 @@
 //! The queue.
+//!
+//! guarantee: T8
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,6 @@
 //! Rates.
+//!
+//! guarantee: T8
 
 use std::panic::catch_unwind;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! The broadcast.
+//!
+//! guarantee: T7
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

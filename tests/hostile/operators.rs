@@ -1,4 +1,6 @@
 //! Closures given to operators, and sinks and streams that panic under them.
+//!
+//! guarantee: T7
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

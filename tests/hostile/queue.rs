@@ -1,4 +1,6 @@
 //! The queue.
+//!
+//! guarantee: T7
 
 use std::collections::VecDeque;
 use std::future::Future;

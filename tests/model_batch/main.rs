@@ -1,5 +1,7 @@
 //! Batches against a plain reference: any items, any policy, polls early and late, clocks that stand, run and jump.
 //!
+//! guarantee: T3
+//!
 //! `PROPTEST_CASES` says how many cases; 1,024 unless it is set.
 
 mod reference;
