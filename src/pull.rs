@@ -10,7 +10,8 @@ use futures_sink::Sink;
 use crate::batch::{BatchPolicy, Batched, Detailed, TryBatched};
 use crate::broadcast::Hub;
 use crate::meter::Metered;
-use crate::pump::Pump;
+use crate::pump::{Buffered, Pump};
+use crate::queue;
 
 pub use item_timeout::{Elapsed, ItemTimeout};
 
@@ -210,6 +211,80 @@ pub trait PullExt: Stream {
 
     // -- queue: buffer --
 
+    /// Lets the stream run ahead of its consumer by up to `capacity` items, in a task of its own.
+    ///
+    /// The task is spawned at once and ends with the stream, or when what this returns is dropped. Order and items stay
+    /// as they are. A stream that panics does so where its consumer polls: after the items that came before, the panic
+    /// goes on there, and then the stream has ended.
+    ///
+    /// # Back-pressure
+    /// The task pulls one item more than fits and waits with it.
+    ///
+    /// # Cancel safety
+    /// Dropping a `next` loses nothing. Dropping the stream drops what is buffered.
+    ///
+    /// # Panics
+    /// If `capacity` is 0, and outside of a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use futures::{StreamExt, stream};
+    /// use pushpull::prelude::*;
+    /// use tokio::time::{Instant, sleep};
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let slow = stream::iter(1..=3).then(move |n| async move { sleep(second).await; n });
+    /// let mut ahead = slow.buffer(8);
+    /// let started = Instant::now();
+    /// let mut seen = Vec::new();
+    /// while let Some(n) = ahead.next().await {
+    ///     sleep(second).await; // the next item is on its way meanwhile
+    ///     seen.push(n);
+    /// }
+    /// assert_eq!(seen, [1, 2, 3]);
+    /// assert_eq!(started.elapsed(), 4 * second);
+    /// # }
+    /// ```
+    #[track_caller]
+    fn buffer(self, capacity: usize) -> Buffered<Self::Item>
+    where
+        Self: Sized + Send + 'static,
+        Self::Item: Send + 'static,
+    {
+        self.buffer_with(queue::builder().capacity(capacity))
+    }
+
+    /// As [`buffer`](Self::buffer), over a queue of your making: bounded by weight, named, or dropping.
+    ///
+    /// Under [`Overflow::Reject`](queue::Overflow::Reject) an item that finds no room is refused, and so is one that is
+    /// too heavy under any policy: it is counted `refused`, handed to `on_drop`, and the stream goes on.
+    /// [`Buffered::stats`] shows the counters.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use futures::{StreamExt, stream};
+    /// use pushpull::{prelude::*, queue::{self, Overflow}};
+    ///
+    /// let newest = queue::builder().capacity(2).overflow(Overflow::DropOldest);
+    /// let ticks = stream::iter(1..=5).buffer_with(newest);
+    /// tokio::task::yield_now().await; // the task runs ahead
+    /// assert_eq!(ticks.stats().dropped_oldest, 3);
+    /// assert_eq!(ticks.collect::<Vec<_>>().await, [4, 5]);
+    /// # }
+    /// ```
+    #[track_caller]
+    fn buffer_with(self, queue: queue::Builder<Self::Item>) -> Buffered<Self::Item>
+    where
+        Self: Sized + Send + 'static,
+        Self::Item: Send + 'static,
+    {
+        Buffered::spawn(self, queue)
+    }
+
     // -- broadcast --
 
     /// Publishes the items to every subscriber of the hub, through a log of at most `capacity` items.
@@ -351,9 +426,10 @@ pub trait PullExt: Stream {
     /// [`Pump::into_remainder`] saves it. With `until` nothing is lost: the item still goes out.
     ///
     /// # Errors
-    /// [`PumpError`](crate::pump::PumpError): the sink's error, the item where the sink had not taken it, and the count so far. A sink can
-    /// only be asked while there is something to send or to flush; a connection whose other half knows better ends
-    /// the pump at once through [`until`](Pump::until).
+    /// [`PumpError`](crate::pump::PumpError): the sink's error, the item where the sink had not taken it, and the count
+    /// so far. A [queue](crate::queue) that is closed ends the pump at once, also while the stream is idle. Other sinks
+    /// may have no way to say so before the next item; where somebody else knows, tell the pump with
+    /// [`until`](Pump::until).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {

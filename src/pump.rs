@@ -1,8 +1,52 @@
 //! [`Pump`]: moves items from a `Stream` into a `Sink`, flushes when there is nothing to move, and says how it ended.
 //!
 //! A pump is a future: await it in place, or spawn it. It is made by
-//! [`PullExt::pump_into`](crate::PullExt::pump_into), whose documentation holds the rules.
+//! [`PullExt::pump_into`](crate::PullExt::pump_into), whose documentation holds the rules. Two more put a queue and a
+//! task behind one end: [`PullExt::buffer`](crate::PullExt::buffer) lets a stream run ahead, and
+//! [`PushExt::spawn`](crate::PushExt::spawn) keeps a sink polled. Whatever is spawned ends with its handle: drop
+//! [`Buffered`], [`Driver`] or [`Workers`](crate::queue::Workers), and the task ends.
+//!
+//! # Shutdown in three steps
+//!
+//! 1. *Close the intake*: [`until`](Pump::until) ends the pumps, or `close` refuses further pushes. What is queued is
+//!    still worked on.
+//! 2. *Drain*: [`Consumer::drain`](crate::queue::Consumer::drain) waits for the consumers, with a limit, and then takes
+//!    what is left.
+//! 3. *Abort*: [`Consumer::abort`](crate::queue::Consumer::abort) takes what is left at once; `abort` of a handle, or
+//!    dropping it, stops the tasks.
+//!
+//! After any of them no item is unaccounted for:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::time::Duration;
+//! use futures::stream;
+//! use pushpull::{prelude::*, pump::Ended, queue};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let stop = CancellationToken::new();
+//! let (tx, rx) = queue::bounded(8);
+//! let intake = stream::iter(0u64..).pump_into(tx).until(stop.clone().cancelled_owned());
+//! let intake = tokio::spawn(intake);
+//! let mut workers = rx.clone().workers(2, |_order| tokio::time::sleep(Duration::from_secs(1)));
+//!
+//! tokio::time::sleep(Duration::from_millis(2500)).await;
+//! stop.cancel(); // one: nothing more comes in
+//! let pumped = intake.await.unwrap().unwrap(); // the item in its hand has found room
+//! assert_eq!(pumped.ended, Ended::Until);
+//!
+//! let drained = rx.drain(Duration::from_millis(1500)).await; // two: finish what you can
+//! assert!(drained.timed_out);
+//!
+//! workers.abort(); // three: nobody waits any longer
+//! let report = (&mut workers).await;
+//! assert_eq!((report.handled, report.cancelled, drained.left.len()), (8, 2, 5));
+//! assert_eq!(pumped.items, 8 + 2 + 5);
+//! # }
+//! ```
 
+mod buffer;
+mod driver;
 mod report;
 
 use std::fmt;
@@ -17,6 +61,8 @@ use pin_project_lite::pin_project;
 
 use crate::coop;
 
+pub use buffer::Buffered;
+pub use driver::{Driver, DriverError};
 pub use report::{Ended, PumpError, Pumped};
 
 pin_project! {

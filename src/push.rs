@@ -12,6 +12,8 @@ use futures_sink::Sink;
 
 use crate::batch::{Batch, BatchPolicy, Detailed, SinkBatch};
 use crate::meter::SinkMetered;
+use crate::pump::Driver;
+use crate::queue::{self, Producer};
 
 pub use each::{Each, each};
 #[cfg(feature = "retry")]
@@ -213,6 +215,57 @@ pub trait PushExt<T>: Sink<T> {
         Self: Unpin,
     {
         SendTimeout::new(self, item, within)
+    }
+
+    /// Moves the sink into a task of its own, behind a queue: anything can push, and the sink is polled all the time, so
+    /// that clocks in it run (a [batch](Self::sink_batch) closes by age though nobody pushes).
+    ///
+    /// An item leaves the queue when the sink has room for it; the sink is flushed whenever the queue is empty, and
+    /// closed when the queue is closed and drained. Then the [`Driver`] resolves. When the sink fails, the queue is
+    /// closed: producers get their items back, what is queued goes to `on_drop`, and the `Driver` resolves to the error.
+    ///
+    /// The task ends with its handle: dropping the `Driver` ends it where it stands.
+    ///
+    /// # Back-pressure
+    /// That of the queue.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime. A panic of the sink goes on where the `Driver` is awaited.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use futures::{StreamExt, channel::mpsc};
+    /// use pushpull::{prelude::*, pump::DriverError, queue};
+    ///
+    /// let (batches, mut out) = mpsc::unbounded();
+    /// let sink = batches.sink_batch(100, Duration::from_secs(1));
+    /// let (tx, driver) = sink.spawn(queue::builder().capacity(16));
+    ///
+    /// tx.push(1).await.unwrap();
+    /// tx.push(2).await.unwrap();
+    /// assert_eq!(out.next().await, Some(vec![1, 2])); // a second later
+    /// tx.push(3).await.unwrap();
+    /// drop(tx);
+    /// assert_eq!(driver.await.unwrap().items, 3);
+    /// assert_eq!(out.next().await, Some(vec![3]));
+    ///
+    /// let (nowhere, out) = mpsc::unbounded();
+    /// drop(out);
+    /// let (tx, driver) = nowhere.spawn(queue::builder());
+    /// tx.push(1).await.unwrap();
+    /// assert!(matches!(driver.await, Err(DriverError::Sink { items: 0, .. })));
+    /// assert!(tx.push(2).await.unwrap_err().is_closed());
+    /// # }
+    /// ```
+    #[track_caller]
+    fn spawn(self, queue: queue::Builder<T>) -> (Producer<T>, Driver<Self::Error>)
+    where
+        Self: Sized + Send + 'static,
+        Self::Error: Send + 'static,
+        T: Send + 'static,
+    {
+        Driver::spawn(self, queue)
     }
 }
 

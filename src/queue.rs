@@ -49,6 +49,7 @@ mod state;
 mod stats;
 mod victims;
 mod waiters;
+mod workers;
 
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub use error::{PullError, PushError};
 pub use permit::Permit;
 pub use producer::{Producer, WeakProducer};
 pub use stats::QueueStats;
+pub use workers::{Workers, WorkersReport};
 
 /// Makes a queue of at most `capacity` items whose pushes wait for room. [`builder`] has more to choose.
 ///

@@ -206,6 +206,13 @@ impl<T> Consumer<T> {
         coop::spend(cx, |cx| shared.poll_pull_run(cx, key, out, limit))
     }
 
+    /// Waits until an item is queued, and leaves it there; `false` when there will never be one.
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let key = &mut self.key;
+        self.shared
+            .poll(cx, Side::Pulling, key, |state, key| state.peek(key))
+    }
+
     /// Waits until `max` items are queued, or `wait` is over, and pulls up to `max` of what there is; an empty batch
     /// when there is nothing, `None` when the queue is closed and drained.
     ///

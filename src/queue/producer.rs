@@ -13,7 +13,7 @@ use super::pushing::{Push, PushFrom, PushMany};
 use super::shared::Shared;
 use super::sink::SinkSide;
 use super::state::State;
-use super::{Overflow, PushError, QueueStats};
+use super::{DropReason, Overflow, PushError, QueueStats};
 
 /// The handle that pushes into a queue. Clone it for more producers; the queue is closed when the last one is gone.
 ///
@@ -28,6 +28,11 @@ control!(Producer);
 impl<T> Producer<T> {
     pub(super) const fn new(shared: Arc<Shared<T>>) -> Self {
         Self { shared, sink: None }
+    }
+
+    /// Gives an item that will not be pushed to `on_drop`.
+    pub(crate) fn discard(&self, item: T, reason: DropReason) {
+        self.shared.discard([item], reason);
     }
 
     /// Pushes an item; where there is no room, the queue's [`Overflow`] decides.

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_sink::Sink;
 
@@ -11,7 +11,7 @@ use crate::sync::planted;
 
 use super::shared::Shared;
 use super::state::{Side, State, Step};
-use super::waiters::Key;
+use super::waiters::{Key, Need};
 use super::{DropReason, Overflow, Producer, PushError};
 
 /// What a producer carries from its first use as a sink on.
@@ -20,6 +20,15 @@ pub(super) struct SinkSide<T> {
     pub(super) closed: bool,
     /// Only ever reached through `&mut`: the mutex is there to let a producer of `Send` items be `Sync`.
     phase: Mutex<Phase<T>>,
+    /// Something was sent since the last flush.
+    unflushed: bool,
+    watch: Option<CloseWatch>,
+}
+
+/// A place among those who want to know that the queue is closed, and the task that is told.
+struct CloseWatch {
+    key: Option<Key>,
+    waker: Waker,
 }
 
 enum Phase<T> {
@@ -42,6 +51,8 @@ impl<T> SinkSide<T> {
         Self {
             closed,
             phase: Mutex::new(Phase::Idle),
+            unflushed: false,
+            watch: None,
         }
     }
 
@@ -97,6 +108,7 @@ impl<T> SinkSide<T> {
             matches!(self.phase(), Phase::Ready | Phase::Reserved),
             "`start_send` on a queue's producer without a `poll_ready` that answered Ok before it"
         );
+        self.unflushed = true;
         let weight = shared.weigh(&item);
         let mut slot = Some(item);
         if let Phase::Ready = std::mem::replace(self.phase(), Phase::Idle) {
@@ -156,8 +168,51 @@ impl<T> SinkSide<T> {
         })
     }
 
+    /// What was sent is in the queue, whatever came after. With nothing to flush it answers whether more can come, and
+    /// has the task told when that changes.
+    fn poll_flush(
+        &mut self,
+        shared: &Shared<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PushError<()>>> {
+        ready!(self.poll_unpark(shared, cx))?;
+        if self.closed {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = std::mem::take(&mut self.unflushed);
+        let told = self
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.waker.will_wake(cx.waker()));
+        if flushed && told {
+            return Poll::Ready(Ok(()));
+        }
+        let mut key = self.watch.take().and_then(|watch| watch.key);
+        let closed = shared.poll(cx, Side::Watching, &mut key, |state, _| {
+            if state.is_closed() {
+                Step::Done(())
+            } else {
+                Step::Wait(Need::Closed)
+            }
+        });
+        let waker = cx.waker().clone();
+        self.watch = Some(CloseWatch { key, waker });
+        match closed {
+            Poll::Ready(()) if flushed => {
+                // The next flush is to say so.
+                cx.waker().wake_by_ref();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(()) => Poll::Ready(Err(PushError::Closed(()))),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Gives back what the sink holds.
     pub(super) fn let_go(&mut self, shared: &Shared<T>) {
+        if let Some(mut watch) = self.watch.take() {
+            shared.leave(Side::Watching, &mut watch.key);
+        }
         match std::mem::replace(self.phase(), Phase::Idle) {
             Phase::Idle | Phase::Ready => {}
             Phase::Waiting(mut key) => shared.leave(Side::Pushing, &mut key),
@@ -199,7 +254,8 @@ impl<T> Shared<T> {
 ///   and holds nothing.
 /// * `start_send`: uses the slot. It panics without a `poll_ready` before it. An error carries no item: the item goes
 ///   to `on_drop` and is counted `refused`.
-/// * `poll_flush`: the items are in the queue, not consumed.
+/// * `poll_flush`: the items are in the queue, not consumed. With nothing sent since the last one, it answers `Closed`
+///   where the queue is closed, and wakes the task when that happens: so a pump whose input is idle learns of it.
 /// * `poll_close`: closes this handle, as if it were dropped, and may be repeated. The queue is closed with the last of
 ///   its producers; [`Producer::close`] closes it for all.
 ///
@@ -247,10 +303,10 @@ impl<T> Sink<T> for Producer<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let this = self.get_mut();
-        match &mut this.sink {
-            Some(sink) => sink.poll_unpark(&this.shared, cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let sink = this
+            .sink
+            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        sink.poll_flush(&this.shared, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

@@ -21,6 +21,17 @@ impl<T> State<T> {
         }
     }
 
+    /// Whether there is an item to take; `false` when there will never be one.
+    pub(in crate::queue) fn peek(&self, key: Option<Key>) -> Step<bool> {
+        if self.ring.len() > 0 && self.may_take(key) {
+            Step::Stop(true)
+        } else if self.is_finished() {
+            Step::Done(false)
+        } else {
+            Step::Wait(Need::Item)
+        }
+    }
+
     /// Moves up to `limit` items into `out`; 0 when there will never be one. `Err` says how much room `out` needs.
     pub(in crate::queue) fn pull_run(
         &mut self,

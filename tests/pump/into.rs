@@ -1,38 +1,19 @@
-//! Pumps and `item_timeout`, on the paused clock.
-
-mod pump_kit;
+//! `pump_into`.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::future::FusedFuture;
-use futures::stream::FusedStream;
 use futures::{SinkExt, Stream, StreamExt, poll, sink, stream};
 use pushpull::prelude::*;
 use pushpull::pump::{Ended, Pump};
+use pushpull::queue;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use pump_kit::{Answer, Broken, probe};
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Panics where it is polled after its end.
-fn ends_once<T>(items: impl IntoIterator<Item = T>) -> impl Stream<Item = T> + Unpin
-where
-    T: Unpin,
-{
-    let mut items = items.into_iter().collect::<std::collections::VecDeque<_>>();
-    let mut ended = false;
-    stream::poll_fn(move |_| {
-        assert!(!ended, "polled after its end");
-        let next = items.pop_front();
-        ended = next.is_none();
-        Poll::Ready(next)
-    })
-}
+use crate::pump_kit::{Answer, Broken, probe};
+use crate::{SECOND, ends_once, settle};
 
 #[tokio::test(start_paused = true)]
 async fn moves_everything_in_order_and_flushes_at_the_end() {
@@ -325,134 +306,112 @@ async fn a_pump_can_be_kept_in_a_field_and_awaited_by_reference() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_timeout_starts_at_the_poll_that_finds_nothing() {
-    let (tx, rx) = mpsc::unbounded();
-    let mut rx = rx.item_timeout(10 * SECOND);
-    sleep(60 * SECOND).await; // nobody asked, nothing elapsed
-    let asked = Instant::now();
-    let elapsed = rx.next().await.unwrap().unwrap_err();
-    assert_eq!(
-        (asked.elapsed(), elapsed.silence()),
-        (10 * SECOND, 10 * SECOND)
-    );
-    assert_eq!(elapsed.to_string(), "no item for 10s");
-
-    // It goes on, and each silence is counted anew.
-    assert!(rx.next().await.unwrap().is_err());
-    assert_eq!(asked.elapsed(), 20 * SECOND);
-    tx.unbounded_send(1).unwrap();
-    assert_eq!(rx.next().await, Some(Ok(1)));
-    assert!(rx.next().await.unwrap().is_err());
-    assert_eq!(asked.elapsed(), 30 * SECOND);
-
-    drop(tx);
-    assert_eq!(rx.next().await, None);
-    assert_eq!(rx.next().await, None);
-    assert!(rx.is_terminated());
-}
-
-#[tokio::test(start_paused = true)]
-async fn item_timeout_survives_a_dropped_next_and_prefers_the_item() {
-    // guarantee: T5
-    let (tx, rx) = mpsc::unbounded();
-    let mut rx = rx.item_timeout(10 * SECOND);
-    let asked = Instant::now();
-    for _ in 0..3 {
-        assert!(timeout(3 * SECOND, rx.next()).await.is_err());
-    }
-    assert!(rx.next().await.unwrap().is_err());
-    assert_eq!(
-        asked.elapsed(),
-        10 * SECOND,
-        "a dropped `next` does not restart the clock"
-    );
-
-    assert!(poll!(rx.next()).is_pending());
-    sleep(20 * SECOND).await;
-    tx.unbounded_send(1).unwrap();
-    assert_eq!(rx.next().await, Some(Ok(1)), "it is there, though late");
-    assert!(poll!(rx.next()).is_pending(), "and the old clock is void");
-}
-
-#[tokio::test(start_paused = true)]
-async fn item_timeout_takes_extreme_durations() {
-    // guarantee: T8
-    let mut none = stream::pending::<u8>().item_timeout(Duration::MAX);
-    assert!(
-        timeout(Duration::from_secs(86_400 * 365), none.next())
+async fn a_queue_that_closes_ends_an_idle_pump() {
+    // guarantee: P1
+    for consumer_goes in [true, false] {
+        let (tx, rx) = queue::bounded(4);
+        let source = stream::iter([1, 2]).chain(stream::pending());
+        let pump = tokio::spawn(source.pump_into(tx));
+        sleep(SECOND).await;
+        assert_eq!(rx.len(), 2);
+        let kept = if consumer_goes {
+            drop(rx);
+            None
+        } else {
+            rx.close();
+            Some(rx)
+        };
+        let error = timeout(SECOND, pump)
             .await
-            .is_err()
-    );
-    let (tx, rx) = mpsc::unbounded();
-    let mut zero = rx.item_timeout(Duration::ZERO);
-    assert!(zero.next().await.unwrap().is_err());
-    tx.unbounded_send(1).unwrap();
-    assert_eq!(zero.next().await, Some(Ok(1)));
+            .expect("it was woken")
+            .unwrap()
+            .unwrap_err();
+        assert!(error.error.is_closed());
+        assert_eq!((error.items, error.item), (2, None));
+        drop(kept);
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_timeout_is_true_about_its_size_and_fused() {
-    // guarantee: T6
-    let mut items = ends_once([1, 2]).item_timeout(SECOND);
-    assert_eq!(items.size_hint(), (0, None));
-    assert_eq!(items.by_ref().collect::<Vec<_>>().await, [Ok(1), Ok(2)]);
-    assert_eq!(items.next().await, None);
-    assert_eq!(items.size_hint(), (0, Some(0)));
-    assert_eq!(
-        stream::iter([1, 2]).item_timeout(SECOND).size_hint(),
-        (2, None)
-    );
+async fn a_queue_that_closes_between_an_item_and_the_first_flush_ends_the_pump() {
+    // guarantee: P1
+    let (tx, rx) = queue::bounded(4);
+    let closer = rx.clone();
+    let mut turn = 0;
+    let source = stream::poll_fn(move |_| {
+        turn += 1;
+        match turn {
+            1 => Poll::Ready(Some(1)),
+            _ => {
+                closer.close(); // the item is in, nothing was flushed, and nobody waits for the close yet
+                Poll::Pending
+            }
+        }
+    });
+    let pump = tokio::spawn(source.pump_into(tx));
+    let error = timeout(SECOND, pump)
+        .await
+        .expect("it wakes itself")
+        .unwrap()
+        .unwrap_err();
+    assert_eq!((error.items, rx.pull().await), (1, Some(1)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_timeout_forwards_the_sink_half() {
-    // guarantee: T6
+async fn a_flush_after_an_item_is_good_though_the_queue_closed_since() {
+    // guarantee: Q10
+    let (mut tx, rx) = queue::bounded(4);
+    tx.feed(1).await.unwrap();
+    rx.close();
+    tx.flush().await.unwrap();
+    assert!(tx.flush().await.unwrap_err().is_closed());
+    assert_eq!((rx.pull().await, rx.pull().await), (Some(1), None));
+    SinkExt::close(&mut tx).await.unwrap();
+    tx.flush().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_after_its_last_flush_ends_well_though_the_queue_closed() {
+    // guarantee: P1
+    let (tx, rx) = queue::bounded(4);
+    let (items, source) = mpsc::unbounded();
+    let mut pump = pin!(source.pump_into(tx));
+    items.unbounded_send(1).unwrap();
+    assert!(poll!(pump.as_mut()).is_pending());
+    rx.close();
+    drop(items);
+    assert_eq!(pump.await.unwrap().ended, Ended::Source);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_moves_to_another_task_has_that_one_told() {
+    // guarantee: Q7
+    let (mut tx, rx) = queue::bounded(4);
+    tx.send(0).await.unwrap(); // told: this task
+    let pump = tokio::spawn(stream::pending().pump_into(tx));
+    settle().await;
+    rx.close();
+    let error = timeout(SECOND, pump)
+        .await
+        .expect("the pump was woken")
+        .unwrap()
+        .unwrap_err();
+    assert!(error.error.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pumps_into_a_batching_sink_let_batches_fill_while_idle() {
+    // guarantee: P1, B8
     let (sink, told) = probe();
-    let mut sink = sink.item_timeout_sink();
-    sink.send(1).await.unwrap();
-    sink.close().await.unwrap();
-    assert_eq!((told.sent(), told.closes()), (vec![1], 1));
-}
-
-/// A probe that is a stream, too.
-trait BothHalves: Sized {
-    fn item_timeout_sink(self) -> pushpull::pull::ItemTimeout<Both<Self>>;
-}
-
-pin_project_lite::pin_project! {
-    struct Both<S> { #[pin] sink: S }
-}
-
-impl<S> BothHalves for S {
-    fn item_timeout_sink(self) -> pushpull::pull::ItemTimeout<Both<S>> {
-        Both { sink: self }.item_timeout(SECOND)
+    let (items, source) = mpsc::unbounded();
+    let pump = tokio::spawn(source.pump_into(sink.sink_batch(3, SECOND)));
+    for n in 1..=4 {
+        items.unbounded_send(n).unwrap();
+        sleep(SECOND / 10).await; // idle after each item
     }
-}
-
-impl<S> Stream for Both<S> {
-    type Item = ();
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
-        Poll::Pending
-    }
-}
-
-impl<T, S: futures::Sink<T>> futures::Sink<T> for Both<S> {
-    type Error = S::Error;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.project().sink.poll_ready(cx)
-    }
-
-    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), S::Error> {
-        self.project().sink.start_send(item)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.project().sink.poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.project().sink.poll_close(cx)
-    }
+    assert_eq!(told.sent(), [vec![1, 2, 3]]);
+    sleep(SECOND).await;
+    assert_eq!(told.sent(), [vec![1, 2, 3], vec![4]]);
+    drop(items);
+    assert_eq!(pump.await.unwrap().unwrap().items, 4);
 }
