@@ -62,9 +62,11 @@ mod hub;
 mod log;
 mod lossy;
 mod publisher;
+mod publishing;
 mod state;
 mod stats;
 mod subscriber;
+mod subscribing;
 mod waiting;
 
 pub use builder::Builder;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 
 use super::log::Kind;
-use super::state::Seen;
 use super::subscriber::{Reader, check_limit};
+use super::subscribing::Seen;
 use crate::queue::PullError;
 
 /// What happens to a lossy subscriber when the log is full and the oldest value is one that it has not read.

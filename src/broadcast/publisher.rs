@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use super::after::Shared;
 use super::log::Kind;
 use super::lossy::{Lossy, LossySubscriber};
-use super::state::{Published, Reserved, Turn};
+use super::publishing::{Published, Reserved, Turn};
 use super::stats::BroadcastStats;
 use super::subscriber::{Reader, Subscriber};
 use super::waiting::{Outcome, Place, Ticket};

@@ -11,7 +11,8 @@ use futures_core::{FusedStream, Stream};
 
 use super::after::Shared;
 use super::log::Kind;
-use super::state::{Cursor, Lack, Seen};
+use super::state::Lack;
+use super::subscribing::{Cursor, Seen};
 use crate::queue::PullError;
 use crate::sync::Arc;
 use crate::{coop, wake};
