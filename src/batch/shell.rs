@@ -34,6 +34,7 @@ pin_project! {
         timer: Timer,
         // Met after items that are handed on before it.
         error: Option<E>,
+        // The end is met with nothing left to hand on after what goes out in the same poll.
         ended: bool,
     }
 }
@@ -101,7 +102,7 @@ impl<S, T, E> Shell<S, T, E> {
     }
 
     pub(super) fn is_terminated(&self) -> bool {
-        self.ended && self.open.is_empty() && self.error.is_none()
+        self.ended
     }
 
     pub(super) fn stats(&self) -> BatchStats {

@@ -1,10 +1,9 @@
 //! The one timer of a batching operator: made when first needed, moved from then on.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::FlushReason;
@@ -42,7 +41,6 @@ impl Timer {
         if sleep.deadline() != at {
             sleep.as_mut().reset(at);
         }
-        // An operator spends none of the task's budget.
-        pin!(unconstrained(sleep.as_mut())).poll(cx)
+        sleep.as_mut().poll(cx)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -166,6 +167,23 @@ async fn an_item_that_says_so_is_the_last_of_its_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_item_is_weighed_and_asked_about_once() {
+    let asked: &'static Mutex<Vec<usize>> = Box::leak(Box::default());
+    let policy = BatchPolicy::items(9)
+        .weight(10, |n: &usize| {
+            asked.lock().unwrap().push(*n);
+            *n
+        })
+        .until(|n| {
+            asked.lock().unwrap().push(100 + n);
+            false
+        });
+    let all: Vec<_> = stream::iter([6, 5, 7]).batch_with(policy).collect().await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(*asked.lock().unwrap(), [6, 106, 5, 105, 7, 107]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_in_a_closure_loses_nothing() {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let policy = BatchPolicy::items(3)
@@ -222,12 +240,16 @@ fn no_timer_is_made_while_input_is_ready() {
     // guarantee: B5. There is no runtime here to make one in.
     let all: Vec<_> = futures::executor::block_on(stream::iter(0..5).batch(2, SECOND).collect());
     assert_eq!(all, [vec![0, 1], vec![2, 3], vec![4]]);
-    let (tx, rx) = mpsc::unbounded();
-    let mut batches = spawn(rx.batch(2, Duration::MAX));
-    tx.unbounded_send(1).unwrap();
-    assert_pending!(batches.poll_next());
-    tx.unbounded_send(2).unwrap();
-    assert_ready_eq!(batches.poll_next(), Some(vec![1, 2]));
+    // Nor is there for a time that will not come.
+    for far in [Duration::MAX, Duration::from_secs(30 * 365 * 86_400)] {
+        let (tx, rx) = mpsc::unbounded();
+        let policy = BatchPolicy::items(2).within(far).idle(far);
+        let mut batches = spawn(rx.batch_with(policy).map(|batch| batch.items));
+        tx.unbounded_send(1).unwrap();
+        assert_pending!(batches.poll_next());
+        tx.unbounded_send(2).unwrap();
+        assert_ready_eq!(batches.poll_next(), Some(vec![1, 2]));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use futures::stream::{self, Stream, StreamExt};
 use pushpull::batch::{BatchPolicy, FlushReason};
 use pushpull::prelude::*;
 use tokio::task::coop;
-use tokio::time::{advance, timeout};
+use tokio::time::{Instant, advance, timeout};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready, assert_ready_eq};
 
@@ -118,13 +118,42 @@ async fn zero_waits_for_nothing_and_takes_what_is_ready() {
 #[tokio::test(start_paused = true)]
 async fn ages_beyond_reach_wait_for_the_other_bounds() {
     // guarantee: B2 B5
-    let far = Duration::from_secs(u64::MAX / 2);
-    for within in [Duration::MAX, far, Duration::from_secs(30 * 365 * 86_400)] {
+    for within in [
+        Duration::MAX,
+        farthest(),
+        Duration::from_secs(30 * 365 * 86_400),
+    ] {
         let policy = BatchPolicy::items(2).within(within).idle(within);
         let input = timed([(0, 1), (1_000_000_000, 2), (1_000_000_001, 3)]);
         let all = when(input.batch_with(policy).map(|batch| batch.items)).await;
         assert_eq!(all, [(1_000_000_000, vec![1, 2]), (1_000_000_001, vec![3])]);
     }
+}
+
+/// The longest time after which there still is an instant.
+fn farthest() -> Duration {
+    let (now, mut far) = (Instant::now(), Duration::ZERO);
+    let mut step = Duration::from_secs(1 << 63);
+    while step > Duration::ZERO {
+        match now.checked_add(far.saturating_add(step)) {
+            Some(_) => far = far.saturating_add(step),
+            None => step /= 2,
+        }
+    }
+    far
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_poll_need_not_wait_for_its_timer() {
+    // guarantee: B4. The clock has moved, and no timer has been told yet.
+    let (tx, rx) = mpsc::unbounded();
+    let mut batches = spawn(rx.batch(3, SECOND));
+    tx.unbounded_send(1).unwrap();
+    assert_pending!(batches.poll_next());
+    let mut jump = spawn(advance(SECOND));
+    assert_pending!(jump.poll());
+    assert!(!batches.is_woken());
+    assert_ready_eq!(batches.poll_next(), Some(vec![1]));
 }
 
 // -- idle gap --
@@ -225,7 +254,9 @@ async fn without_budget_the_task_is_woken_all_the_same() {
         }
         batches.poll_next_unpin(cx)
     });
+    let start = Instant::now();
     assert_eq!(timeout(HOUR, next).await, Ok(Some(vec![1])));
+    assert_eq!(start.elapsed(), SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,6 +156,16 @@ async fn flushing_waits_for_size_or_age_and_for_the_inner_sink() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_flush_need_not_wait_for_its_timer() {
+    // guarantee: B4 B8. The clock has moved, and no timer has been told yet.
+    let mut sink = inner().sink_batch(2, SECOND);
+    assert_eq!((sink.push(1), sink.flush_once()), (DONE, Poll::Pending));
+    let mut jump = spawn(advance(SECOND));
+    assert_pending!(jump.poll());
+    assert_eq!(sink.flush_once(), DONE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_with_nothing_held_asks_for_no_room() {
     // guarantee: B8
     let mut sink = inner().sink_batch(2, SECOND);
