@@ -33,7 +33,7 @@ pub trait PushExt<T>: Sink<T> {
     /// A batch is a `Vec`, never empty. It closes when it is full or when its first item has been here for `within`;
     /// closing the sink closes it too, and [`flush_now`](crate::batch::SinkBatch::flush_now) does on request. There is
     /// no task behind it: its clock runs in `poll_ready` and `poll_flush`, so somebody has to poll.
-    /// `spawn` is for where nobody does.
+    /// [`spawn`](Self::spawn) is for where nobody does.
     ///
     /// `flush` and `send` are done when the batch has left and the inner sink has flushed it, and that is when size or
     /// age closes the batch: a pump that flushes whenever its input is idle does not cut batches short. While they wait
