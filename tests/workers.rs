@@ -176,5 +176,5 @@ async fn workers_that_never_wait_let_their_neighbours_run() {
 #[should_panic(expected = "without workers nothing would be pulled")]
 fn no_workers_panic() {
     let (_tx, rx) = queue::bounded::<u8>(1);
-    let _ = rx.workers(0, |_| async {});
+    drop(rx.workers(0, |_| async {}));
 }

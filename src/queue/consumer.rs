@@ -107,13 +107,11 @@ impl<T> Consumer<T> {
     ///
     /// # Panics
     /// When polled outside of a tokio runtime with time.
-    pub fn pull_timeout(&self, within: Duration) -> impl Future<Output = Result<T, PullError>> {
-        async move {
-            match tokio::time::timeout(within, self.pull()).await {
-                Ok(Some(item)) => Ok(item),
-                Ok(None) => Err(PullError::Closed),
-                Err(_) => Err(PullError::Timeout),
-            }
+    pub async fn pull_timeout(&self, within: Duration) -> Result<T, PullError> {
+        match tokio::time::timeout(within, self.pull()).await {
+            Ok(Some(item)) => Ok(item),
+            Ok(None) => Err(PullError::Closed),
+            Err(_) => Err(PullError::Timeout),
         }
     }
 
@@ -145,14 +143,11 @@ impl<T> Consumer<T> {
     #[track_caller]
     pub fn pull_many(&self, out: &mut Vec<T>, limit: usize) -> impl Future<Output = usize> {
         assert!(limit > 0, "a limit of 0 would pull nothing for ever");
-        async move {
-            PullMany {
-                shared: &self.shared,
-                out,
-                limit,
-                key: None,
-            }
-            .await
+        PullMany {
+            shared: &self.shared,
+            out,
+            limit,
+            key: None,
         }
     }
 
@@ -298,23 +293,21 @@ impl<T> Consumer<T> {
     ///
     /// # Panics
     /// When polled outside of a tokio runtime with time.
-    pub fn drain(&self, within: Duration) -> impl Future<Output = Drained<T>> {
-        async move {
-            let before = self.shared.change(|state| {
-                state.close();
-                state.count.pulled
-            });
-            let timed_out = tokio::time::timeout(within, self.drained()).await.is_err();
-            let (pulled, left) = self.shared.change(|state| {
-                let pulled = state.count.pulled - before;
-                (pulled, state.take_all())
-            });
-            let pulled = usize::try_from(pulled).unwrap_or(usize::MAX);
-            Drained {
-                pulled,
-                left: left.into(),
-                timed_out,
-            }
+    pub async fn drain(&self, within: Duration) -> Drained<T> {
+        let before = self.shared.change(|state| {
+            state.close();
+            state.count.pulled
+        });
+        let timed_out = tokio::time::timeout(within, self.drained()).await.is_err();
+        let (pulled, left) = self.shared.change(|state| {
+            let pulled = state.count.pulled - before;
+            (pulled, state.take_all())
+        });
+        let pulled = usize::try_from(pulled).unwrap_or(usize::MAX);
+        Drained {
+            pulled,
+            left: left.into(),
+            timed_out,
         }
     }
 

@@ -342,17 +342,15 @@ impl<T> Producer<T> {
     ///
     /// # Errors
     /// [`Closed`](PushError::Closed), and [`Full`](PushError::Full) under [`Overflow::Reject`].
-    pub fn reserve(&self) -> impl Future<Output = Result<Permit<T>, PushError<()>>> {
-        async move {
-            if self.is_handle_closed() {
-                return Err(PushError::Closed(()));
-            }
-            Reserve {
-                shared: &self.shared,
-                key: None,
-            }
-            .await
+    pub async fn reserve(&self) -> Result<Permit<T>, PushError<()>> {
+        if self.is_handle_closed() {
+            return Err(PushError::Closed(()));
         }
+        Reserve {
+            shared: &self.shared,
+            key: None,
+        }
+        .await
     }
 
     /// Reserves a slot if one is free.

@@ -60,14 +60,14 @@ impl<T> Drop for Pull<'_, T> {
 }
 
 /// Waits for a run of items.
-pub(super) struct PullMany<'a, T> {
+pub(super) struct PullMany<'a, 'o, T> {
     pub(super) shared: &'a Shared<T>,
-    pub(super) out: &'a mut Vec<T>,
+    pub(super) out: &'o mut Vec<T>,
     pub(super) limit: usize,
     pub(super) key: Option<Key>,
 }
 
-impl<T> Future for PullMany<'_, T> {
+impl<T> Future for PullMany<'_, '_, T> {
     type Output = usize;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
@@ -79,7 +79,7 @@ impl<T> Future for PullMany<'_, T> {
     }
 }
 
-impl<T> Drop for PullMany<'_, T> {
+impl<T> Drop for PullMany<'_, '_, T> {
     fn drop(&mut self) {
         self.shared.leave(Side::Pulling, &mut self.key);
     }

@@ -157,7 +157,7 @@ async fn the_last_one_to_read_gets_it_moved() {
 // guarantee: Q6
 #[test]
 fn a_clone_may_use_the_broadcast() {
-    struct Nosy(Option<Publisher<Nosy>>);
+    struct Nosy(Option<Publisher<Self>>);
     impl Clone for Nosy {
         fn clone(&self) -> Self {
             let publisher = self.0.as_ref().unwrap();

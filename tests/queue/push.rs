@@ -118,7 +118,7 @@ fn push_from_leaves_the_item_with_the_caller_until_it_is_in() {
 fn each_policy_does_what_it_says_when_full() {
     let (tx, rx, log) = logged(2, Overflow::Reject);
     assert_eq!(
-        (1..=3).map(|n| tx.try_push(n)).last(),
+        (1..=3).fold(None, |_, n| Some(tx.try_push(n))),
         Some(Err(PushError::Full(3)))
     );
     assert_eq!(tx.push(4).now_or_never(), Some(Err(PushError::Full(4))));

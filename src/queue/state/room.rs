@@ -10,6 +10,8 @@ use crate::sync::planted;
 const OVERTAKES: u32 = 32;
 
 impl<T> State<T> {
+    /// Whether a call may take what `need` says now: a waiter that was woken and whose turn it is, or a newcomer that
+    /// finds room beyond what is held.
     pub(super) fn may_enter(&self, need: Need, key: Option<Key>) -> bool {
         if planted("waiter_out_of_turn") {
             return self.fits(need, Claims::default());
@@ -139,9 +141,6 @@ impl<T> State<T> {
         victims.push(item, DropReason::Oldest);
         Evicted::One
     }
-
-    /// Whether a call may take what `need` says now: a waiter that was woken and whose turn it is, or a newcomer that
-    /// finds room beyond what is held.
 
     /// Evicts what does not fit any more. False: make room for more victims and call again.
     pub(in crate::queue) fn shrink(&mut self, victims: &mut Victims<'_, T>) -> bool {
