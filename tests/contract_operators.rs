@@ -61,6 +61,11 @@ fn streams() -> Vec<StreamOperator> {
             |item| item.map_or_else(|_| vec![], |token| vec![token.value])
         ),
         stream_operator!(
+            spawned "buffer",
+            |inner| inner.buffer(2),
+            |token| vec![token.value]
+        ),
+        stream_operator!(
             spawned "broadcast, lossless",
             |inner| inner.broadcast(4).subscribe(),
             |token| vec![token.value]
@@ -125,6 +130,11 @@ fn sinks() -> Vec<SinkOperator> {
                 move || std::future::ready(inner.take().ok_or(Boom(contract_kit::probe::Phase::Ready))),
                 [SECOND; 3].into_iter(),
             )
+        }),
+        sink_operator!(spawned "spawn", Token, |inner| {
+            let (tx, driver) = inner.spawn(queue::builder().capacity(4));
+            tokio::spawn(driver);
+            tx
         }),
         sink_operator!(spawned "broadcast::Publisher", Token, |inner| {
             let publisher = broadcast::channel(4);

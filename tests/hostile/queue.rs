@@ -453,3 +453,27 @@ async fn futures_that_are_forgotten_hold_up_nobody_else() {
         assert_eq!(rx.pull().await, Some(round));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_does_not_stop_the_other_workers() {
+    let (tx, rx) = queue::bounded::<u32>(8);
+    let done = Arc::new(AtomicUsize::new(0));
+    let workers = rx.workers(2, {
+        let done = done.clone();
+        move |value| {
+            let done = done.clone();
+            async move {
+                assert_ne!(value, 3, "handler panics");
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    for value in 0..10 {
+        assert!(tx.push(value).await.is_ok());
+    }
+    drop(tx);
+    let _ = tokio::time::timeout(DAY, workers)
+        .await
+        .expect("the workers end");
+    assert_eq!(done.load(Ordering::Relaxed), 9);
+}
