@@ -13,6 +13,8 @@ pub mod pull;
 pub mod pump;
 pub mod push;
 pub mod queue;
+#[cfg(feature = "rate")]
+pub mod rate;
 mod sync;
 mod wake;
 

@@ -2,6 +2,8 @@
 
 mod item_timeout;
 
+#[cfg(feature = "rate")]
+use std::hash::Hash;
 use std::time::Duration;
 
 use futures_core::{Stream, TryStream};
@@ -12,6 +14,10 @@ use crate::broadcast::Hub;
 use crate::meter::Metered;
 use crate::pump::{Buffered, Pump};
 use crate::queue;
+#[cfg(feature = "rate")]
+use crate::rate::{
+    KeyedRateLimiter, PerItem, Policed, RateLimited, RateLimitedBy, RateLimiter, Weighted,
+};
 
 pub use item_timeout::{Elapsed, ItemTimeout};
 
@@ -208,6 +214,184 @@ pub trait PullExt: Stream {
     }
 
     // -- rate --
+
+    /// Holds each item back until the limiter has a unit for it. Items, order and end stay as they are.
+    ///
+    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`](crate::rate::RateLimiter) by value or
+    /// by reference, which several streams and sinks can share and whose limit can be changed while they run. The
+    /// bucket starts full: the burst passes at once. An item that waits when the input ends is still delivered.
+    ///
+    /// An adaptor which has to wait stands in the limiter's line. Where the limiter is shared and the adaptor is not
+    /// polled when its turn comes, those behind it wait until it is polled or dropped.
+    ///
+    /// # Back-pressure
+    ///
+    /// While an item waits, the input is not polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item that waits stays in the adaptor; `into_inner` gives it back.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside of a tokio runtime with a timer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::StreamExt;
+    /// use pushpull::{prelude::*, rate::RateLimit};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let start = Instant::now();
+    /// let limit = RateLimit::per_second(10).burst(2);
+    /// let passed = futures::stream::iter(1..=4).rate_limit(limit);
+    /// let at: Vec<_> = passed.map(|n| (n, start.elapsed().as_millis())).collect().await;
+    /// assert_eq!(at, [(1, 0), (2, 0), (3, 100), (4, 200)]);
+    ///
+    /// let mut waiting = futures::stream::iter(1..=4).rate_limit(limit.burst(1));
+    /// assert_eq!(waiting.next().await, Some(1));
+    /// let second = tokio::time::timeout(Duration::from_millis(50), waiting.next()).await;
+    /// assert!(second.is_err(), "too early");
+    /// assert_eq!(waiting.into_inner().1, Some(2));
+    /// # }
+    /// ```
+    #[cfg(feature = "rate")]
+    fn rate_limit(self, limiter: impl Into<RateLimiter>) -> RateLimited<Self>
+    where
+        Self: Sized,
+    {
+        RateLimited::new(self, limiter.into(), PerItem)
+    }
+
+    /// [`rate_limit`](Self::rate_limit) for items that cost different amounts: bytes, say.
+    ///
+    /// An item that costs more than the burst waits for as long as its whole cost takes; it is neither refused nor
+    /// overtaken. One that costs 0 passes at once. `cost` is called once for each item; where it panics, the item is
+    /// kept and `cost` is called again at the next poll.
+    ///
+    /// # Back-pressure
+    ///
+    /// While an item waits, the input is not polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item that waits stays in the adaptor; `into_inner` gives it back. What it had been paid returns to the
+    /// bucket when the adaptor is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside of a tokio runtime with a timer.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use pushpull::{prelude::*, rate::RateLimit};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let start = Instant::now();
+    /// let bytes = RateLimit::per_second(10).burst(4);
+    /// let passed = futures::stream::iter(["four", "", "twelve bytes", "x"])
+    ///     .rate_limit_weighted(bytes, |text| text.len() as u32);
+    /// let at: Vec<_> = passed.map(|text| (text, start.elapsed().as_millis())).collect().await;
+    /// assert_eq!(at, [("four", 0), ("", 0), ("twelve bytes", 1_200), ("x", 1_300)]);
+    /// # }
+    /// ```
+    #[cfg(feature = "rate")]
+    fn rate_limit_weighted<F>(
+        self,
+        limiter: impl Into<RateLimiter>,
+        cost: F,
+    ) -> RateLimited<Self, Weighted<F>>
+    where
+        Self: Sized,
+        F: FnMut(&Self::Item) -> u32,
+    {
+        RateLimited::new(self, limiter.into(), Weighted(cost))
+    }
+
+    /// [`rate_limit`](Self::rate_limit) for each key by itself: a bucket per user, address or topic.
+    ///
+    /// Order stays as it is: an item that waits for its key holds back the others behind it, whatever their keys.
+    /// `key` is called once for each item; where it panics, the item is kept and `key` is called again at the next
+    /// poll.
+    ///
+    /// # Back-pressure
+    ///
+    /// While an item waits, the input is not polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item that waits stays in the adaptor; `into_inner` gives it back.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside of a tokio runtime with a timer.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use pushpull::{prelude::*, rate::RateLimit};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let start = Instant::now();
+    /// let calls = futures::stream::iter([("ann", 1), ("bob", 2), ("ann", 3), ("eve", 4)]);
+    /// let passed = calls.rate_limit_by(RateLimit::per_second(1), |(user, _)| *user);
+    /// let at: Vec<_> = passed.map(|(_, n)| (n, start.elapsed().as_secs())).collect().await;
+    /// assert_eq!(at, [(1, 0), (2, 0), (3, 1), (4, 1)], "eve waits behind ann");
+    /// # }
+    /// ```
+    #[cfg(feature = "rate")]
+    fn rate_limit_by<K, F>(
+        self,
+        limiter: impl Into<KeyedRateLimiter<K>>,
+        key: F,
+    ) -> RateLimitedBy<Self, K, F>
+    where
+        Self: Sized,
+        K: Clone + Eq + Hash,
+        F: FnMut(&Self::Item) -> K,
+    {
+        RateLimitedBy::new(self, limiter.into(), key)
+    }
+
+    /// Marks the items that are over the limit instead of holding them back: `Ok(item)` where the limiter has a unit,
+    /// otherwise `Err(Limited)` with the item and the time after which it would pass. Never waits.
+    ///
+    /// # Back-pressure
+    ///
+    /// None of its own: each poll is passed on once.
+    ///
+    /// # Cancel safety
+    ///
+    /// It holds no item.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::StreamExt;
+    /// use pushpull::{prelude::*, rate::RateLimit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut policed = futures::stream::iter(1..=3).police(RateLimit::per_second(4).burst(2));
+    /// assert_eq!(policed.next().await, Some(Ok(1)));
+    /// assert_eq!(policed.next().await, Some(Ok(2)));
+    /// let limited = policed.next().await.unwrap().unwrap_err();
+    /// assert_eq!((limited.item, limited.retry_after), (3, Duration::from_millis(250)));
+    /// # }
+    /// ```
+    #[cfg(feature = "rate")]
+    fn police(self, limiter: impl Into<RateLimiter>) -> Policed<Self>
+    where
+        Self: Sized,
+    {
+        Policed::new(self, limiter.into())
+    }
 
     // -- queue: buffer --
 

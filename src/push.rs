@@ -14,6 +14,8 @@ use crate::batch::{Batch, BatchPolicy, Detailed, SinkBatch};
 use crate::meter::SinkMetered;
 use crate::pump::Driver;
 use crate::queue::{self, Producer};
+#[cfg(feature = "rate")]
+use crate::rate::{RateLimiter, SinkRateLimited};
 
 pub use each::{Each, each};
 #[cfg(feature = "retry")]
@@ -133,6 +135,56 @@ pub trait PushExt<T>: Sink<T> {
     }
 
     // -- rate --
+
+    /// Takes each item only when the limiter has a unit for it.
+    ///
+    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`](crate::rate::RateLimiter) by value or
+    /// by reference, which several sinks and streams can share and whose limit can be changed while they run.
+    ///
+    /// `poll_ready` waits for room first and for the unit second. Between `poll_ready` and `start_send` the sink has
+    /// the unit on lease, which the others miss until then: the bucket and what is leased never exceed the burst. A
+    /// sink that has to wait stands in the limiter's line; where it is not polled when its turn comes, those behind it
+    /// wait until it is polled, closed or dropped.
+    ///
+    /// # Back-pressure
+    ///
+    /// The sink's own, then the limit. No item is held.
+    ///
+    /// # Errors
+    ///
+    /// The sink's own.
+    ///
+    /// # Panics
+    ///
+    /// In `start_send` without `poll_ready`, and where it has to wait outside of a tokio runtime with a timer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::{SinkExt, channel::mpsc};
+    /// use pushpull::{prelude::*, rate::RateLimit};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let start = Instant::now();
+    /// let (tx, rx) = mpsc::channel(8);
+    /// let mut limited = tx.sink_rate_limit(RateLimit::per_second(10));
+    /// limited.send(1).await.unwrap();
+    /// limited.send(2).await.unwrap();
+    /// assert_eq!(start.elapsed(), Duration::from_millis(100));
+    /// drop(rx);
+    /// assert!(limited.send(3).await.is_err(), "at once: a closed sink waits for no unit");
+    /// assert_eq!(start.elapsed(), Duration::from_millis(100));
+    /// # }
+    /// ```
+    #[cfg(feature = "rate")]
+    fn sink_rate_limit(self, limiter: impl Into<RateLimiter>) -> SinkRateLimited<Self>
+    where
+        Self: Sized,
+    {
+        SinkRateLimited::new(self, limiter.into())
+    }
 
     // -- meter --
 

@@ -166,3 +166,35 @@ auto_traits! {
 auto_traits! {
     meter::Exporter: true true true;
 }
+
+#[cfg(feature = "rate")]
+mod rate {
+    use futures::stream::Empty;
+    use pushpull::rate;
+
+    use super::*;
+
+    type Weight = fn(&u8) -> u32;
+
+    auto_traits! {
+        rate::RateLimit: true true true;
+        rate::RateLimiter: true true true;
+        rate::KeyedRateLimiter<u8>: true true true;
+        rate::KeyedRateLimiter<Moved>: false false true;
+        rate::KeyedRateLimiter<Local>: false false true;
+        rate::Limited<Moved>: true false true;
+        rate::RateLimited<Empty<u8>>: true true true;
+        rate::RateLimited<Empty<Moved>>: true false true;
+        rate::RateLimited<Empty<Local>>: false false true;
+        rate::RateLimited<Empty<u8>, rate::Weighted<Weight>>: true true true;
+        rate::RateLimitedBy<Empty<u8>, u8, Weight>: true true true;
+        rate::RateLimitedBy<Empty<u8>, Local, Weight>: false false true;
+        rate::Policed<u8>: true true true;
+        rate::Policed<Local>: false false true;
+        rate::Policed<Pinned>: true true false;
+        rate::SinkRateLimited<u8>: true true true;
+        rate::SinkRateLimited<Moved>: true false true;
+        rate::SinkRateLimited<Local>: false false true;
+        rate::SinkRateLimited<Pinned>: true true false;
+    }
+}

@@ -169,14 +169,86 @@ fn through_a_queue(inner: impl Stream<Item = Token> + Send + 'static) -> Consume
     rx
 }
 
+#[cfg(feature = "rate")]
+mod rate {
+    use pushpull::rate::{Limited, RateLimit};
+
+    use super::*;
+
+    pub(crate) fn streams() -> Vec<StreamOperator> {
+        vec![
+            stream_operator!(
+                "rate_limit",
+                |inner| inner.rate_limit(RateLimit::per_second(1_000)),
+                |token| vec![token.value]
+            ),
+            stream_operator!(
+                "rate_limit, one by one",
+                |inner| inner.rate_limit(RateLimit::per_minute(1)),
+                |token| vec![token.value]
+            ),
+            stream_operator!(
+                "rate_limit_weighted",
+                |inner| inner
+                    .rate_limit_weighted(RateLimit::per_second(10).burst(3), |token: &Token| token
+                        .value),
+                |token| vec![token.value]
+            ),
+            stream_operator!(
+                "rate_limit_by",
+                |inner| inner
+                    .rate_limit_by(RateLimit::per_second(10), |token: &Token| token.value % 3),
+                |token| vec![token.value]
+            ),
+            stream_operator!(
+                "police",
+                |inner| inner.police(RateLimit::per_second(3)),
+                |token| vec![token.unwrap_or_else(Limited::into_item).value]
+            ),
+        ]
+    }
+
+    pub(crate) fn sinks() -> Vec<SinkOperator> {
+        vec![
+            sink_operator!(plain "sink_rate_limit", Token, |inner| inner
+                .sink_rate_limit(RateLimit::per_second(1_000))),
+            sink_operator!(plain "sink_rate_limit, one by one", Token, |inner| inner
+                .sink_rate_limit(RateLimit::per_second(10))),
+        ]
+    }
+}
+
+#[cfg(not(feature = "rate"))]
+mod rate {
+    use super::*;
+
+    pub(crate) fn streams() -> Vec<StreamOperator> {
+        vec![]
+    }
+
+    pub(crate) fn sinks() -> Vec<SinkOperator> {
+        vec![]
+    }
+}
+
 #[test]
 fn every_stream_operator_keeps_every_rule() {
-    hold("streams", &streams(), |op| op.name, stream_rules::RULES);
+    hold(
+        "streams",
+        &[streams(), rate::streams()].concat(),
+        |op| op.name,
+        stream_rules::RULES,
+    );
 }
 
 #[test]
 fn every_sink_operator_keeps_every_rule() {
-    hold("sinks", &sinks(), |op| op.name, sink_rules::RULES);
+    hold(
+        "sinks",
+        &[sinks(), rate::sinks()].concat(),
+        |op| op.name,
+        sink_rules::RULES,
+    );
 }
 
 /// An operator with one fault, to see that the kit finds it.

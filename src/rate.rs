@@ -1,0 +1,68 @@
+//! Rate limits: shaping, which waits, and policing, which refuses.
+//!
+//! ```
+//! use futures::StreamExt;
+//! use pushpull::prelude::*;
+//! use pushpull::rate::{RateLimit, RateLimiter};
+//! use tokio::time::Instant;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let start = Instant::now();
+//! let limiter = RateLimiter::new(RateLimit::per_second(100).burst(5));
+//! let mut requests = futures::stream::iter(0..30).rate_limit(&limiter);
+//! for n in 0..15 {
+//!     assert_eq!(requests.next().await, Some(n));
+//! }
+//! assert_eq!(start.elapsed().as_millis(), 100, "5 at once, then 10 in 100 ms");
+//!
+//! limiter.set_limit(RateLimit::per_second(10)); // while it runs
+//! assert_eq!(requests.next().await, Some(15));
+//! assert_eq!(start.elapsed().as_millis(), 200);
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **R1** In any window of length t no more than burst + rate x t units pass. A cost above the burst counts as spread
+//!   over its wait. The bucket and what is leased from it together never exceed the burst. Where input is always there,
+//!   the long-run rate is the limit within 0.1 % up to 1,000,000 a second, within 1 % above: timers tick in
+//!   milliseconds, and what is late is made up for within the burst. (A burst of 1 leaves no room for that: there each
+//!   wait is rounded up to the next millisecond.)
+//! - **R2** The bucket starts full and never holds more than the burst, also after a pause. The burst is 100 milliseconds'
+//!   worth, at least 1, unless it is set.
+//! - **R3** An item that costs more than the burst waits in instalments. Waiters are served in order, and nobody overtakes
+//!   them. A cost of 0 passes.
+//! - **R4** A new limit carries the level over, never refills, and takes effect for those who wait already. Limiters are
+//!   shared by cloning. A cancelled waiter gives its instalments back, as far as the burst has room for them.
+//! - **R5** Time is tokio's: exact under `tokio::time::pause`.
+//! - **R6** An item that waits when the input ends is delivered. Shaping and policing are separate operators.
+//! - **R7** The bucket is [`governor`](https://docs.rs/governor)'s wherever it can be.
+//!
+//! # How
+//!
+//! Governor decides what passes (its generic cell rate algorithm), over a clock and a state store of ours. The clock
+//! counts in ticks so fine that the interval of a unit is a whole number of them, because in whole nanoseconds a third of
+//! a second is inexact and an interval below one is nothing. The state store is the bucket here, so that what governor has
+//! no operation for can be done to the level directly: debts for costs above the burst, what a cancelled waiter gives
+//! back, leases, and another limit at the same level. Where filling the bucket takes 2^62 ticks or more (at a unit a minute,
+//! a burst of a hundred million), the same rule is applied in 128 bits instead; tests hold the two against each other.
+//!
+//! A stream adaptor whose limiter is nobody else's pays for up to 63 items in advance, yet not more than for a 256th of the
+//! burst, and settles when its input is pending: most items then pass without a look at the clock.
+
+mod bucket;
+mod clock;
+mod gcra;
+mod keyed;
+mod limit;
+mod limiter;
+mod pull;
+mod push;
+mod turn;
+
+pub use keyed::KeyedRateLimiter;
+pub use limit::{Limited, RateLimit};
+pub use limiter::RateLimiter;
+pub use pull::{Cost, PerItem, Policed, RateLimited, RateLimitedBy, Weighted};
+pub use push::SinkRateLimited;

@@ -1,0 +1,149 @@
+//! One turn at a limiter: a place in its line, and the timer of the one at the head.
+
+use std::borrow::Borrow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Sleep, sleep_until};
+
+use super::limiter::{Call, RateLimiter, Step};
+
+/// Takes units, again and again, and waits for them in the limiter's line. Dropped, it leaves the line.
+///
+/// Only the head of the line arms a timer. It is boxed, and not before it is needed: so whoever holds a turn can be
+/// moved, and is small. None of tokio's cooperative budget is spent, save by a timer that has gone off.
+#[derive(Debug)]
+pub(super) struct Turn<L: Borrow<RateLimiter>> {
+    limiter: L,
+    call: Call,
+    leased: bool,
+    /// What is left of `call.prepaid`.
+    credits: u32,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<L: Borrow<RateLimiter>> Turn<L> {
+    pub(super) fn new(limiter: L) -> Self {
+        Self {
+            limiter,
+            call: Call::default(),
+            leased: false,
+            credits: 0,
+            sleep: None,
+        }
+    }
+
+    /// Takes `cost` units, which pass as this returns.
+    pub(super) fn poll_take(&mut self, cx: &mut Context<'_>, cost: u32) -> Poll<()> {
+        self.poll(cx, cost, false)
+    }
+
+    /// The same, and where the limiter is nobody else's pays for some more in advance, so that not every call has to
+    /// look at the clock. [`Turn::pause`] belongs where a run of calls ends.
+    pub(super) fn poll_take_run(&mut self, cx: &mut Context<'_>, cost: u32) -> Poll<()> {
+        if cost > self.credits {
+            self.settle();
+            ready!(self.poll(cx, cost, false));
+            self.credits = self.call.prepaid;
+            // From the second call of a run on: single ones are not worth it.
+            self.call.ahead = true;
+            return Poll::Ready(());
+        }
+        self.credits -= cost;
+        if self.credits == 0 {
+            self.settle();
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends a run of [`Turn::poll_take_run`].
+    pub(super) fn pause(&mut self) {
+        self.settle();
+        self.call.ahead = false;
+    }
+
+    /// Gives back what has been paid in advance and not used.
+    fn settle(&mut self) {
+        let prepaid = std::mem::take(&mut self.call.prepaid);
+        let unused = std::mem::take(&mut self.credits);
+        if prepaid > 0 {
+            self.limiter.borrow().end_lease(prepaid, unused);
+        }
+    }
+
+    /// Takes a unit which passes when [`Turn::spend_lease`] says so. Ready at once where there is one already.
+    pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.leased {
+            ready!(self.poll(cx, 1, true));
+            self.leased = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// Uses the lease. False if there is none.
+    pub(super) fn spend_lease(&mut self) -> bool {
+        let leased = std::mem::take(&mut self.leased);
+        if leased {
+            self.limiter.borrow().end_lease(1, 0);
+        }
+        leased
+    }
+
+    /// Leaves the line and gives back what has been taken and not used.
+    pub(super) fn give_up(&mut self) {
+        self.sleep = None;
+        if let Some(ticket) = self.call.ticket.take() {
+            self.limiter.borrow().leave(ticket);
+        }
+        if std::mem::take(&mut self.leased) {
+            self.limiter.borrow().end_lease(1, 1);
+        }
+        self.settle();
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, cost: u32, lease: bool) -> Poll<()> {
+        if cost == 0 {
+            return Poll::Ready(());
+        }
+        (self.call.cost, self.call.lease) = (cost, lease);
+        let mut fresh = None;
+        loop {
+            match self
+                .limiter
+                .borrow()
+                .step(&mut self.call, cx.waker(), &mut fresh)
+            {
+                Step::Pass(left) => {
+                    // One that has not gone off would wake for nothing; one that has is kept for the next time.
+                    if self.sleep.as_ref().is_some_and(|sleep| !sleep.is_elapsed()) {
+                        self.sleep = None;
+                    }
+                    left.wake_next();
+                    return Poll::Ready(());
+                }
+                Step::BringWaker => fresh = Some(cx.waker().clone()),
+                Step::Wait(None) => {
+                    self.sleep = None;
+                    return Poll::Pending;
+                }
+                Step::Wait(Some(until)) => {
+                    // What came back is a waker that was replaced.
+                    drop(fresh.take());
+                    let sleep = self
+                        .sleep
+                        .get_or_insert_with(|| Box::pin(sleep_until(until)));
+                    if sleep.deadline() != until {
+                        sleep.as_mut().reset(until);
+                    }
+                    ready!(sleep.as_mut().poll(cx));
+                }
+            }
+        }
+    }
+}
+
+impl<L: Borrow<RateLimiter>> Drop for Turn<L> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
