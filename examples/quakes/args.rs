@@ -10,13 +10,13 @@ use pushpull::queue::Overflow;
 /// Replays a USGS earthquake feed as if it came in live: through a bounded queue, in batches, past a rate limit, to a
 /// file and to several subscribers. Ctrl-C stops it and still says where every event went; again, and it does not wait.
 #[derive(Debug, Parser)]
-#[command(name = "quakes")]
+#[command(name = "quakes", allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// A feed in the USGS CSV format, or `-` for standard input [default: an excerpt that is built in]
     pub file: Option<PathBuf>,
 
     /// The least magnitude that is an alert
-    #[arg(long, value_name = "M", default_value_t = 4.5, allow_negative_numbers = true, value_parser = finite)]
+    #[arg(long, value_name = "M", default_value_t = 4.5, value_parser = finite)]
     pub alert: f64,
 
     /// Write what is delivered to this file as JSON Lines, in place of what it held

@@ -50,12 +50,7 @@ pub(crate) struct MissingColumns(pub Vec<&'static str>);
 
 impl fmt::Display for MissingColumns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0.len() == 1 { "" } else { "s" };
-        write!(
-            f,
-            "line 1: no column{plural} {} in the header",
-            self.0.join(", ")
-        )
+        write!(f, "its header lacks {}", self.0.join(", "))
     }
 }
 

@@ -98,14 +98,12 @@ fn read(file: Option<&Path>) -> Result<Feed, Failure> {
         }
         Some(path) => (path.display().to_string(), fs::read(path)),
     };
-    let unusable = |error: &dyn fmt::Display| {
-        Failure::new(UNUSABLE, format_args!("cannot read {name}: {error}"))
-    };
-    let data = data.map_err(|error| unusable(&error))?;
+    let data =
+        data.map_err(|error| Failure::new(UNUSABLE, format_args!("cannot read {name}: {error}")))?;
     feed::parse(&data, |line, reason| {
         complain(format_args!("line {line}: {reason}"))
     })
-    .map_err(|error| unusable(&error))
+    .map_err(|error| Failure::new(UNUSABLE, format_args!("{name} is no feed: {error}")))
 }
 
 fn create(path: &Path, input: Option<&Path>) -> Result<JsonLines, Failure> {
