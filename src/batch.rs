@@ -39,6 +39,7 @@
 //! # }
 //! ```
 
+mod broadcast;
 mod open;
 mod policy;
 mod pull;

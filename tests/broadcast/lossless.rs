@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use futures::stream::FusedStream;
 use futures::{Stream, StreamExt};
 use futures_test::task::new_count_waker;
+use pushpull::batch::{BatchPolicy, FlushReason};
 use pushpull::broadcast::{self, Publisher};
 use pushpull::queue::{PullError, PushError};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -355,4 +358,60 @@ async fn many_tasks_on_both_sides_agree_on_one_order() {
             .map(|value| value.1);
         assert!(own.eq(0..100));
     }
+}
+
+// guarantee: B1, C3
+#[tokio::test(start_paused = true)]
+async fn batches_read_whole_runs() {
+    let publisher = broadcast::channel(8);
+    let mut batches = publisher.subscribe().batch(3, Duration::from_secs(1));
+    for n in 0..8 {
+        assert_eq!(publisher.try_publish(n), Ok(1));
+    }
+    assert_eq!(batches.next().await, Some(vec![0, 1, 2]));
+    assert_eq!(
+        publisher.stats().unread,
+        5,
+        "no more than the batch takes is read"
+    );
+    assert_eq!(batches.next().await, Some(vec![3, 4, 5]));
+    let publishing = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        publisher.publish(8).await.unwrap();
+        publisher
+    });
+    let before = Instant::now();
+    assert_eq!(
+        batches.next().await,
+        Some(vec![6, 7, 8]),
+        "full before its time"
+    );
+    assert_eq!(before.elapsed(), Duration::from_millis(500));
+    let publisher = publishing.await.unwrap();
+    publisher.publish(9).await.unwrap();
+    drop(publisher);
+    assert_eq!(
+        (batches.next().await, batches.next().await),
+        (Some(vec![9]), None)
+    );
+}
+
+// guarantee: B6
+#[tokio::test(start_paused = true)]
+async fn detailed_batches_keep_what_a_run_brought_beyond_them() {
+    let publisher = broadcast::channel(8);
+    let policy = BatchPolicy::items(8).until(|n| n % 3 == 0);
+    let mut batches = publisher.subscribe().batch_with(policy);
+    for n in 1..=5 {
+        assert_eq!(publisher.try_publish(n), Ok(1));
+    }
+    drop(publisher);
+    let batch = batches.next().await.unwrap();
+    assert_eq!(
+        (batch.items, batch.reason),
+        (vec![1, 2, 3], FlushReason::Predicate)
+    );
+    let batch = batches.next().await.unwrap();
+    assert_eq!((batch.items, batch.reason), (vec![4, 5], FlushReason::End));
+    assert!(batches.next().await.is_none());
 }
