@@ -26,3 +26,8 @@ pub use push::PushExt;
 pub mod prelude {
     pub use crate::{PullExt, PushExt};
 }
+
+/// The examples of the README, run with those of the documentation.
+#[cfg(all(doctest, feature = "rate"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

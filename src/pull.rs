@@ -32,7 +32,7 @@ pub trait PullExt: Stream {
     /// until the batch is full. For bounds of weight, idle gaps and closing items, and for the reason why a batch
     /// closed, see [`batch_with`](Self::batch_with).
     ///
-    /// A [`queue::Consumer`](crate::queue::Consumer) has a method of the same name that takes whole runs under one lock;
+    /// A [`queue::Consumer`] has a method of the same name that takes whole runs under one lock;
     /// `consumer.batch(..)` is that one. Behind a type parameter or `Box<dyn Stream>` items are taken one by one.
     ///
     /// ```
@@ -110,7 +110,7 @@ pub trait PullExt: Stream {
     /// # Back-pressure
     ///
     /// As [`batch`](Self::batch); besides, an item that was too heavy for a batch is held for the next. On a
-    /// [`queue::Consumer`](crate::queue::Consumer) a policy with weight or predicate takes a run of items, as many as a
+    /// [`queue::Consumer`] a policy with weight or predicate takes a run of items, as many as a
     /// batch may have, but no more than 1024 (or the length of the batch before, where that was greater), and holds what
     /// the batch did not need.
     ///
@@ -217,7 +217,7 @@ pub trait PullExt: Stream {
 
     /// Holds each item back until the limiter has a unit for it. Items, order and end stay as they are.
     ///
-    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`](crate::rate::RateLimiter) by value or
+    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`] by value or
     /// by reference, which several streams and sinks can share and whose limit can be changed while they run. The
     /// bucket starts full: the burst passes at once. An item that waits when the input ends is still delivered.
     ///
@@ -611,7 +611,7 @@ pub trait PullExt: Stream {
     ///
     /// # Errors
     /// [`PumpError`](crate::pump::PumpError): the sink's error, the item where the sink had not taken it, and the count
-    /// so far. A [queue](crate::queue) that is closed ends the pump at once, also while the stream is idle. Other sinks
+    /// so far. A [queue] that is closed ends the pump at once, also while the stream is idle. Other sinks
     /// may have no way to say so before the next item; where somebody else knows, tell the pump with
     /// [`until`](Pump::until).
     ///

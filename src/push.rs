@@ -138,7 +138,7 @@ pub trait PushExt<T>: Sink<T> {
 
     /// Takes each item only when the limiter has a unit for it.
     ///
-    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`](crate::rate::RateLimiter) by value or
+    /// `limiter` is a [`RateLimit`](crate::rate::RateLimit), or a [`RateLimiter`] by value or
     /// by reference, which several sinks and streams can share and whose limit can be changed while they run.
     ///
     /// `poll_ready` waits for room first and for the unit second. Between `poll_ready` and `start_send` the sink has

@@ -20,7 +20,7 @@ pub use retry::{EachRetry, GaveUp};
 ///
 /// One item at a time and in order, unless [`concurrency`](Each::concurrency) says otherwise. No task is spawned:
 /// the futures run while the sink is polled, that is, while somebody waits for room, flushes or closes. A pump does
-/// all three. `with_retry` (feature `retry`): see [`Each::retry`].
+/// all three. With the feature `retry` there is `Each::retry` for what fails.
 ///
 /// # Back-pressure
 /// There is room while fewer than `concurrency` futures run. Flushing and closing wait for all of them.

@@ -3,3 +3,5 @@
 mod broadcast;
 mod pump;
 mod queue;
+#[cfg(feature = "rate")]
+mod rate;

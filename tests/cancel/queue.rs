@@ -570,7 +570,7 @@ async fn drain_dropped_half_way_has_closed_and_taken_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn waiter_lists_are_as_long_as_the_living_waiters() {
-    // guarantee: Q4
+    // guarantee: Q4, T10
     let full = Bench::full(1);
     let empty = Bench::new(1);
     for round in 0..20_000 {

@@ -2,3 +2,5 @@
 
 mod operators;
 mod queue;
+#[cfg(feature = "rate")]
+mod rate;

@@ -25,12 +25,19 @@ fn limits_of_nothing_panic() {
 
 /// Every corner of rate, period and burst.
 fn corners() -> impl Iterator<Item = RateLimit> {
-    let periods = [Duration::from_nanos(1), Duration::from_millis(1), Duration::from_secs(1), Duration::MAX];
-    [1, 2, 1_000_000_000, u32::MAX - 1, u32::MAX].into_iter().flat_map(move |units| {
-        periods.into_iter().flat_map(move |period| {
-            [1, 2, u32::MAX].map(|burst| RateLimit::per(units, period).burst(burst))
+    let periods = [
+        Duration::from_nanos(1),
+        Duration::from_millis(1),
+        Duration::from_secs(1),
+        Duration::MAX,
+    ];
+    [1, 2, 1_000_000_000, u32::MAX - 1, u32::MAX]
+        .into_iter()
+        .flat_map(move |units| {
+            periods.into_iter().flat_map(move |period| {
+                [1, 2, u32::MAX].map(|burst| RateLimit::per(units, period).burst(burst))
+            })
         })
-    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,13 +46,19 @@ async fn the_bucket_holds_its_burst_at_every_corner_of_rate_period_and_burst() {
     for limit in corners() {
         let limiter = RateLimiter::new(limit);
         assert!(limiter.try_acquire(0).is_ok(), "{limit:?}");
-        assert!(limiter.try_acquire(limit.max_burst()).is_ok(), "{limit:?}: full at the start");
+        assert!(
+            limiter.try_acquire(limit.max_burst()).is_ok(),
+            "{limit:?}: full at the start"
+        );
         let slow = limit.period() / limit.units().max(1) > Duration::from_nanos(1);
         if slow {
             let limited = limiter.try_acquire(1).expect_err("empty");
             assert!(limited.retry_after > Duration::ZERO, "{limit:?}");
         }
-        assert!(limiter.try_acquire(u32::MAX).is_err() || limit.max_burst() == u32::MAX, "{limit:?}");
+        assert!(
+            limiter.try_acquire(u32::MAX).is_err() || limit.max_burst() == u32::MAX,
+            "{limit:?}"
+        );
         // A century of rest fills it, and no more.
         tokio::time::advance(Duration::from_secs(86_400)).await;
         let _ = limiter.try_acquire(limit.max_burst());
@@ -78,7 +91,11 @@ async fn the_slowest_limit_neither_passes_nor_overflows() {
     limiter.acquire().await;
     let year = Duration::from_secs(365 * 86_400);
     assert!(tokio::time::timeout(year, limiter.acquire()).await.is_err());
-    assert!(tokio::time::timeout(year, limiter.acquire_n(u32::MAX)).await.is_err());
+    assert!(
+        tokio::time::timeout(year, limiter.acquire_n(u32::MAX))
+            .await
+            .is_err()
+    );
     assert!(limiter.try_acquire(1).is_err());
     limiter.set_limit(RateLimit::per_second(u32::MAX).burst(u32::MAX));
     limiter.acquire().await;
@@ -90,8 +107,10 @@ async fn costs_of_nothing_and_of_more_than_any_burst() {
     let limit = RateLimit::per_second(1_000).burst(1);
     let begun = Instant::now();
     let costs = [0, 0, u32::MAX / 1_000, 1, 0];
-    let seen: Vec<u32> =
-        futures::stream::iter(costs).rate_limit_weighted(limit, |cost| *cost).collect().await;
+    let seen: Vec<u32> = futures::stream::iter(costs)
+        .rate_limit_weighted(limit, |cost| *cost)
+        .collect()
+        .await;
     assert_eq!(seen, costs);
     let expected = f64::from(u32::MAX / 1_000) / 1_000.0;
     let off = (begun.elapsed().as_secs_f64() - expected).abs();
@@ -110,5 +129,9 @@ async fn a_hundred_thousand_keys_leave_again() {
     }
     tokio::time::advance(Duration::from_secs(60)).await;
     assert!(keyed.try_acquire(&0, 1).is_ok());
-    assert!(keyed.len() < 100_000, "{} keys are still there", keyed.len());
+    assert!(
+        keyed.len() < 100_000,
+        "{} keys are still there",
+        keyed.len()
+    );
 }
