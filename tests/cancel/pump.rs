@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -141,4 +142,140 @@ async fn a_timeout_around_a_whole_chain_loses_what_it_held_and_nothing_else() {
     assert_eq!(batches, [vec![0, 1], vec![2, 3]]);
     // `zip` had taken one more; the rest is where it was.
     assert_eq!(rx.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_now_dropped_at_any_poll_loses_nothing() {
+    // guarantee: B8
+    for polls in 0..5 {
+        let (out, collected) = queue::bounded(1);
+        assert_eq!(out.try_push(vec![0]), Ok(()));
+        let mut batched = out.sink_batch(10, DAY);
+        for value in 1..=3 {
+            batched.feed(value).await.expect("taken");
+        }
+        {
+            let mut flush = pin!(batched.flush_now());
+            for round in 0..polls {
+                if round == 2 {
+                    assert_eq!(collected.try_pull(), Ok(vec![0]));
+                }
+                let polled = flush.as_mut().poll(&mut Context::from_waker(&noop_waker()));
+                if polled.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let (out, held) = batched.into_parts();
+        drop(out);
+        let mut all: Vec<u32> = collected.collect::<Vec<_>>().await.concat();
+        all.retain(|value| *value > 0);
+        all.extend(held);
+        assert_eq!(all, [1, 2, 3], "{polls} polls");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_dropped_at_any_moment_leaves_every_item_accounted_for() {
+    // guarantee: P2, Q3
+    for turns in 0..12 {
+        let delivered = Arc::new(Mutex::new(Vec::new()));
+        let lost = Arc::new(Mutex::new(Vec::new()));
+        let sink = push::each({
+            let delivered = delivered.clone();
+            move |value: u32| {
+                let delivered = delivered.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    delivered.lock().expect("whole").push(value);
+                    Ok::<_, ()>(())
+                }
+            }
+        });
+        let (tx, driver) = sink.spawn(queue::builder().capacity(8).on_drop({
+            let lost = lost.clone();
+            move |value, _| lost.lock().expect("whole").push(value)
+        }));
+        for value in 0..6 {
+            assert_eq!(tx.try_push(value), Ok(()));
+        }
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        drop(driver);
+        tx.closed().await;
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        assert!(tx.try_push(9).is_err_and(|error| error.is_closed()));
+        let stats = tx.stats();
+        assert_eq!(
+            stats.pushed,
+            stats.pulled + stats.dropped + stats.len as u64
+        );
+        let delivered = delivered.lock().expect("whole").clone();
+        let lost = lost.lock().expect("whole").clone();
+        // What the function had in its hands is neither; that is one item at the most.
+        let gone = stats.pulled - delivered.len() as u64;
+        assert!(gone <= 1, "{turns} turns: {delivered:?} {lost:?}");
+        assert_eq!(
+            delivered.len() as u64 + gone + lost.len() as u64,
+            6,
+            "{turns} turns"
+        );
+        assert!(delivered.iter().copied().eq(0..delivered.len() as u32));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_dropped_at_any_moment_leave_every_item_accounted_for() {
+    // guarantee: P2, Q3
+    for turns in 0..12 {
+        for join in [false, true] {
+            let (tx, rx) = queue::bounded(8);
+            let watch = rx.clone();
+            let handled = Arc::new(Mutex::new(0));
+            let workers = rx.workers(2, {
+                let handled = handled.clone();
+                move |_: u32| {
+                    let handled = handled.clone();
+                    async move {
+                        tokio::task::yield_now().await;
+                        *handled.lock().expect("whole") += 1;
+                    }
+                }
+            });
+            for value in 0..6 {
+                assert_eq!(tx.try_push(value), Ok(()));
+            }
+            if join {
+                let mut join = Box::pin(workers.join());
+                for _ in 0..turns {
+                    assert!(poll(&mut join, &noop_waker()).is_pending());
+                    tokio::task::yield_now().await;
+                }
+            } else {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                drop(workers);
+            }
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            let stats = watch.stats();
+            let handled = *handled.lock().expect("whole");
+            assert_eq!(
+                (stats.consumers, stats.waiting_consumers),
+                (1, 0),
+                "{turns} turns"
+            );
+            assert_eq!(stats.pushed, stats.pulled + stats.len as u64);
+            assert!(
+                (handled..=handled + 2).contains(&stats.pulled),
+                "{turns} turns: {handled}"
+            );
+        }
+    }
 }
