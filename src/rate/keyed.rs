@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+// Of keys: they are compared and hashed, which loom's cannot do, and nothing races for them.
+use std::sync::Arc as KeyArc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -155,7 +157,7 @@ impl<K: Clone + Eq + Hash> KeyedRateLimiter<K> {
                 return limiter;
             }
             drop(table);
-            owned = Some(Arc::new(key.clone()));
+            owned = Some(KeyArc::new(key.clone()));
         }
     }
 }
@@ -195,7 +197,7 @@ impl<K> fmt::Debug for KeyedRateLimiter<K> {
 
 /// Shared so that a swept key outlives the lock under which it was swept.
 #[derive(PartialEq, Eq, Hash)]
-struct Key<K>(Arc<K>);
+struct Key<K>(KeyArc<K>);
 
 impl<K> Borrow<K> for Key<K> {
     fn borrow(&self) -> &K {
@@ -212,7 +214,7 @@ struct Table<K> {
 impl<K: Eq + Hash> Table<K> {
     /// Sweeps if the last time is long enough ago. A key that survives was used within that time, so sweeping costs a
     /// call no more than a look at a key or two on average.
-    fn sweep_when_due(&mut self, now: Instant) -> Vec<Arc<K>> {
+    fn sweep_when_due(&mut self, now: Instant) -> Vec<KeyArc<K>> {
         match self.sweep_at {
             Some(at) if now >= at => self.sweep(now),
             Some(_) => Vec::new(),
@@ -224,12 +226,12 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// Takes out the keys whose buckets are full and used by nobody.
-    fn sweep(&mut self, now: Instant) -> Vec<Arc<K>> {
+    fn sweep(&mut self, now: Instant) -> Vec<KeyArc<K>> {
         let mut gone = Vec::new();
         self.keys.retain(|key, limiter| {
             let idle = limiter.is_unshared() && limiter.is_idle(now);
             if idle {
-                gone.push(Arc::clone(&key.0));
+                gone.push(KeyArc::clone(&key.0));
             }
             !idle
         });
