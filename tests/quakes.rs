@@ -143,6 +143,7 @@ fn summary_can_be_read_by_people() {
         "ci 3",
         "missed",
         "events/s",
+        "\nquakes",
     ] {
         assert!(ended.stdout.contains(part), "{part}:\n{}", ended.stdout);
     }

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use pushpull::meter;
 
 use args::Args;
 use feed::Feed;
@@ -125,7 +126,7 @@ fn print(summary: &Summary, json: bool) -> Result<(), Failure> {
     let text = if json {
         serde_json::to_string(summary).map_err(|error| Failure::new(FAILED, error))?
     } else {
-        summary.to_string()
+        format!("{summary}\n\n{}", meter::registry().snapshot())
     };
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
