@@ -9,6 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures::{Sink, Stream};
 
+/// What a probe panics with where it was asked to.
+pub const PLANNED_PANIC: &str = "planned panic";
+
 /// An item that knows whether it was dropped, and is deliberately not `Debug`.
 pub struct Token {
     pub value: u32,
@@ -283,7 +286,7 @@ impl<I> Stream for Probe<I> {
         record.polls += 1;
         if record.panic_at_poll == Some(record.polls) {
             drop(record);
-            panic!("planned panic");
+            std::panic::panic_any(PLANNED_PANIC);
         }
         assert!(
             record.polls < 1_000_000,
