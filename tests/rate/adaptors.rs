@@ -194,7 +194,7 @@ async fn weights() {
     );
 }
 
-// guarantee: R6, T7 (a panicking closure loses nothing)
+// guarantee: R6 (a panicking closure loses nothing)
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_closure_keeps_the_item() {
     use std::panic::AssertUnwindSafe;

@@ -112,7 +112,7 @@ impl Drop for Count {
     }
 }
 
-// guarantee: T10 (nobody asks for `len`: calls alone keep the table small)
+// guarantee: R2 (nobody asks for `len`: calls alone keep the table small)
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_new_keys_does_not_pile_up() {
     let living = Arc::new(AtomicUsize::new(0));

@@ -196,7 +196,7 @@ async fn nobody_is_woken_without_need() {
     assert!(polls <= 3 * 50, "{polls} polls for 50 waiters");
 }
 
-// guarantee: R4 (T10: the line is as long as there are living waiters)
+// guarantee: R4 (the line is as long as there are living waiters)
 #[tokio::test(start_paused = true)]
 async fn the_line_does_not_grow_with_the_cancelled() {
     let limiter = RateLimiter::new(RateLimit::per_minute(1));
