@@ -75,7 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<(Duration, u32)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     // guarantee: R7 (governor, and what stands in for it, give the same answers)
     #[test]
