@@ -42,17 +42,19 @@ async fn runs_ahead_by_its_capacity_and_keeps_the_order() {
 #[tokio::test(start_paused = true)]
 async fn its_task_ends_with_it() {
     // guarantee: P2
-    let (tx, rx) = mpsc::unbounded();
-    let ahead = rx.buffer(1);
-    for n in 0..3 {
-        tx.unbounded_send(n).unwrap();
+    for waiting in [0, 3] {
+        let (tx, rx) = mpsc::unbounded();
+        let ahead = rx.buffer(1);
+        for n in 0..waiting {
+            tx.unbounded_send(n).unwrap();
+        }
+        settle().await;
+        assert_eq!(tasks(), 1);
+        drop(ahead);
+        settle().await;
+        assert!(tx.is_closed(), "the input is dropped");
+        assert_eq!(tasks(), 0);
     }
-    settle().await;
-    assert_eq!(tasks(), 1);
-    drop(ahead);
-    settle().await;
-    assert!(tx.is_closed(), "the input is dropped");
-    assert_eq!(tasks(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,11 +100,13 @@ async fn an_error_is_told_once_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_comes_out_of_the_wait_for_room() {
-    let mut sink = push::each(|n: u32| async move { Err::<(), _>(n) });
-    sink.feed(1).await.unwrap();
-    assert_eq!(sink.feed(2).await, Err(1));
-    assert_eq!(sink.in_flight(), 0, "the second was never taken");
+async fn an_error_comes_out_of_the_wait_for_room_also_where_there_is_some() {
+    for concurrency in [1, 2] {
+        let mut sink = push::each(|n: u32| async move { Err::<(), _>(n) }).concurrency(concurrency);
+        sink.feed(1).await.unwrap();
+        assert_eq!(sink.feed(2).await, Err(1));
+        assert_eq!(sink.in_flight(), 0, "the second was never taken");
+    }
 }
 
 #[tokio::test(start_paused = true)]
