@@ -332,3 +332,24 @@ fn a_sink_that_waits_is_woken_and_one_dropped_passes_its_wake_on() {
         assert_eq!(tx.stats().reserved, 0);
     });
 }
+
+#[test]
+fn a_sink_with_nothing_to_send_learns_of_the_close() {
+    check(3, || {
+        let (mut tx, rx) = queue::bounded(1);
+        let idle = thread::spawn(move || {
+            let ready = block_on(poll_fn(|cx| Pin::new(&mut tx).poll_ready(cx)));
+            if ready.is_ok() && Pin::new(&mut tx).start_send(1).is_ok() {
+                // As an idle pump does: it flushes at each poll, and sleeps when that is done.
+                block_on(poll_fn(|cx| match Pin::new(&mut tx).poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(error.is_closed()),
+                    _ => Poll::Pending,
+                }))
+            } else {
+                true
+            }
+        });
+        rx.close();
+        assert!(idle.join().unwrap());
+    });
+}
