@@ -57,7 +57,6 @@ pub(crate) async fn run(feed: Feed, out: Option<JsonLines>, args: &Args) -> io::
 
     let begin = Instant::now();
     let intake = consumer.clone();
-    let replay = tokio::spawn(replay(feed.events, producer, args.speed));
     let mut delivery = tokio::spawn(deliver(
         consumer,
         limit,
@@ -66,6 +65,8 @@ pub(crate) async fn run(feed: Feed, out: Option<JsonLines>, args: &Args) -> io::
         progress.clone(),
         stop.clone(),
     ));
+    // After the delivery, so that it does not start against nobody.
+    let replay = tokio::spawn(replay(feed.events, producer, args.speed));
 
     let (delivered, aborted) = tokio::select! {
         delivered = &mut delivery => (delivered, None),
