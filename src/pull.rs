@@ -221,8 +221,8 @@ pub trait PullExt: Stream {
     /// by reference, which several streams and sinks can share and whose limit can be changed while they run. The
     /// bucket starts full: the burst passes at once. An item that waits when the input ends is still delivered.
     ///
-    /// An adaptor which has to wait stands in the limiter's line. Where the limiter is shared and the adaptor is not
-    /// polled when its turn comes, those behind it wait until it is polled or dropped.
+    /// An adaptor which has to wait stands in the limiter's line, in the order of coming. Where it is not polled when
+    /// its turn comes, the others go past it after 100 milliseconds; it is the first again when it is polled.
     ///
     /// # Back-pressure
     ///

@@ -143,8 +143,8 @@ pub trait PushExt<T>: Sink<T> {
     ///
     /// `poll_ready` waits for room first and for the unit second. Between `poll_ready` and `start_send` the sink has
     /// the unit on lease, which the others miss until then: the bucket and what is leased never exceed the burst. A
-    /// sink that has to wait stands in the limiter's line; where it is not polled when its turn comes, those behind it
-    /// wait until it is polled, closed or dropped.
+    /// sink that has to wait stands in the limiter's line, in the order of coming. Where it is not polled when its turn
+    /// comes, the others go past it after 100 milliseconds; it is the first again when it is polled.
     ///
     /// # Back-pressure
     ///

@@ -32,7 +32,7 @@
 //! - **R2** The bucket starts full and never holds more than the burst, also after a pause. The burst is 100 milliseconds'
 //!   worth, at least 1, unless it is set.
 //! - **R3** An item that costs more than the burst waits in instalments. Waiters are served in order, and nobody overtakes
-//!   them. A cost of 0 passes.
+//!   them, save one who is due and does not come for 100 ms. A cost of 0 passes.
 //! - **R4** A new limit carries the level over, never refills, and takes effect for those who wait already. Limiters are
 //!   shared by cloning. A cancelled waiter gives its instalments back, as far as the burst has room for them.
 //! - **R5** Time is tokio's: exact under `tokio::time::pause`.
@@ -57,6 +57,7 @@ mod gcra;
 mod keyed;
 mod limit;
 mod limiter;
+mod line;
 mod pull;
 mod push;
 mod turn;

@@ -1,4 +1,4 @@
-//! One turn at a limiter: a place in its line, and the timer of the one at the head.
+//! One turn at a limiter: a place in its line, and a timer.
 
 use std::borrow::Borrow;
 use std::pin::Pin;
@@ -6,11 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Sleep, sleep_until};
 
-use super::limiter::{Call, RateLimiter, Step};
+use super::RateLimiter;
+use super::line::{Call, Step};
 
 /// Takes units, again and again, and waits for them in the limiter's line. Dropped, it leaves the line.
 ///
-/// Only the head of the line arms a timer. It is boxed, and not before it is needed: so whoever holds a turn can be
+/// The timer is for the time at which its turn comes: for the head of the line; for the others, in case that those before
+/// them never come, so that it hardly ever goes off. It is boxed, and not before it is needed: so whoever holds a turn can be
 /// moved, and is small. None of tokio's cooperative budget is spent, save by a timer that has gone off.
 #[derive(Debug)]
 pub(super) struct Turn<L: Borrow<RateLimiter>> {
@@ -113,12 +115,11 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
                 .borrow()
                 .step(&mut self.call, cx.waker(), &mut fresh)
             {
-                Step::Pass(left) => {
+                Step::Pass { .. } => {
                     // One that has not gone off would wake for nothing; one that has is kept for the next time.
                     if self.sleep.as_ref().is_some_and(|sleep| !sleep.is_elapsed()) {
                         self.sleep = None;
                     }
-                    left.wake_next();
                     return Poll::Ready(());
                 }
                 Step::BringWaker => fresh = Some(cx.waker().clone()),

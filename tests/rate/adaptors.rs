@@ -256,6 +256,27 @@ async fn streams_share_a_limiter_and_follow_its_changes() {
     assert_eq!(one, due);
 }
 
+// guarantee: R3 (a stream that waits and is not polled does not hold up the others on its limiter)
+#[tokio::test(start_paused = true)]
+async fn a_stream_left_alone_is_stepped_over() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10));
+    let mut alone = stream::iter([1, 2]).rate_limit(&limiter);
+    assert_eq!(alone.next().await, Some(1));
+    assert!(
+        alone.next().now_or_never().is_none(),
+        "it waits, and then nobody polls it"
+    );
+    let start = Instant::now();
+    let others: Vec<_> = stream::iter([1; 20])
+        .rate_limit(&limiter)
+        .map(|_| start.elapsed().as_millis())
+        .collect()
+        .await;
+    // The first comes 100 ms after the other should have come; from then on nothing is lost.
+    assert_eq!(others, (0..20).map(|n| 300 + n * 100).collect::<Vec<_>>());
+    assert_eq!(alone.next().await, Some(2));
+}
+
 // guarantee: R6
 #[tokio::test(start_paused = true)]
 async fn policing_refuses_with_the_item_and_the_delay() {

@@ -160,7 +160,7 @@ async fn closing_leaves_the_line() {
     let (tx, _rx) = mpsc::channel::<u32>(8);
     let mut sink = tx.sink_rate_limit(&limiter);
     assert!(!is_ready(&mut sink));
-    advance(SECOND).await;
+    advance(ms(150)).await;
     assert!(limiter.try_acquire(1).is_err(), "the sink's turn");
     sink.close().await.expect("open");
     assert!(limiter.try_acquire(1).is_ok());

@@ -61,12 +61,14 @@ async fn nobody_overtakes_a_waiter() {
     assert_eq!(limiter.available(), 2);
     let limited = limiter.try_acquire(1).unwrap_err();
     assert_eq!(limited.retry_after, ms(300), "after the one who waits");
-    advance(HOUR).await;
+    advance(ms(299)).await;
+    assert_eq!(limiter.available(), 4);
     assert!(
         limiter.try_acquire(1).is_err(),
         "its turn, though it has not come yet"
     );
     assert!(poll_once(waiter.as_mut()).is_ready());
+    advance(ms(1)).await;
     assert!(limiter.try_acquire(1).is_ok());
 }
 
@@ -214,6 +216,58 @@ async fn the_line_does_not_grow_with_the_cancelled() {
         Duration::from_secs(120),
         "nothing is owed for the dead"
     );
+}
+
+// guarantee: R3 (T7: a waiter that is due and will never come does not hold up the others for ever)
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_waiter_is_stepped_over() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10).burst(5));
+    assert!(limiter.try_acquire(5).is_ok());
+    let start = Instant::now();
+    for cost in [2, 50, 1] {
+        let mut forgotten = Box::pin(limiter.acquire_n(cost));
+        assert!(poll_once(forgotten.as_mut()).is_pending());
+        std::mem::forget(forgotten);
+    }
+    // When all of them should have passed (at 5,400), and then 100 for each that does not come.
+    assert_eq!(times(&limiter, &[1, 1]).await, [5_700, 5_700]);
+    assert_eq!(start.elapsed(), ms(5_700));
+    sleep(SECOND).await;
+    assert!(
+        limiter.try_acquire(5).is_ok(),
+        "nor do they hold up anybody later"
+    );
+    assert_eq!(
+        limiter.try_acquire(1).unwrap_err().retry_after,
+        ms(100),
+        "nothing is owed for them"
+    );
+}
+
+// guarantee: R3 (the one that was stepped over has kept its place)
+#[tokio::test(start_paused = true)]
+async fn a_late_waiter_is_the_first_again() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10));
+    assert!(limiter.try_acquire(1).is_ok());
+    let mut late = pin!(limiter.acquire());
+    assert!(poll_once(late.as_mut()).is_pending());
+    let mut second = pin!(limiter.acquire());
+    assert!(
+        timeout(ms(250), second.as_mut()).await.is_ok(),
+        "past the late one"
+    );
+    let mut third = pin!(limiter.acquire());
+    assert!(poll_once(third.as_mut()).is_pending());
+    assert!(
+        poll_once(late.as_mut()).is_pending(),
+        "no unit is left, but the next one is its own"
+    );
+    let start = Instant::now();
+    let ((), third_at) = tokio::join!(late, async {
+        third.await;
+        start.elapsed()
+    });
+    assert_eq!(third_at, ms(200));
 }
 
 /// Uses the limiter when it is woken and when it is dropped: both must be outside of the lock.
