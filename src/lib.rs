@@ -75,6 +75,9 @@ pub mod rate;
 mod sync;
 mod wake;
 
+#[cfg(feature = "retry")]
+#[cfg_attr(docsrs, doc(cfg(feature = "retry")))]
+pub use backon;
 pub use batch::{Batch, BatchPolicy, FlushReason};
 pub use broadcast::{Lagged, Lossy};
 pub use pull::PullExt;

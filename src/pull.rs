@@ -478,7 +478,8 @@ pub trait PullExt: Stream {
     /// is published to nobody. When the stream ends the hub closes: subscribers read what is in the log, then end. The
     /// task ends with the stream, or when the hub, its clones and all subscribers are gone, and drops the stream then.
     ///
-    /// If the stream panics its task ends, and subscribers see the end as if the stream had ended there.
+    /// If the stream panics its task ends, and subscribers see the end as if the stream had ended there. Items must be
+    /// `Clone`, `Send` and `Sync` for anybody to subscribe.
     ///
     /// # Back-pressure
     ///
@@ -607,13 +608,39 @@ pub trait PullExt: Stream {
     ///
     /// # Cancel safety
     /// A pump that is dropped drops what it owns: the stream, the sink, and at most one item, which waited for room;
-    /// [`Pump::into_remainder`] saves it. With `until` nothing is lost: the item still goes out.
+    /// [`Pump::into_remainder`] saves it. With `until` that item still goes out. What operators *in* the stream hold
+    /// (an open batch, an item that waits for its rate, a buffer) goes with the stream, however the pump ends. So close
+    /// the input and let the pump come to its end, or end the stream before those operators
+    /// (`rx.take_until(token).batch(..)`), or lend the pump the stream and ask it for its remainder afterwards:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use pushpull::{prelude::*, push, queue};
+    ///
+    /// let (tx, rx) = queue::bounded(10);
+    /// for n in 0..5 {
+    ///     tx.push(n).await.unwrap();
+    /// }
+    /// let mut batches = rx.batch(3, Duration::from_secs(60));
+    /// let store = push::each(|_batch: Vec<i32>| async { Ok::<(), String>(()) });
+    /// let soon = tokio::time::sleep(Duration::from_secs(1));
+    /// let pumped = (&mut batches).pump_into(store).until(soon).await.unwrap();
+    /// assert_eq!((pumped.items, batches.into_remainder()), (1, vec![3, 4]));
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`PumpError`](crate::pump::PumpError): the sink's error, the item where the sink had not taken it, and the count
     /// so far. A [queue] that is closed ends the pump at once, also while the stream is idle. Other sinks
     /// may have no way to say so before the next item; where somebody else knows, tell the pump with
-    /// [`until`](Pump::until).
+    /// [`until`](Pump::until). For `?` into an error type that is no [`Error`](std::error::Error) itself, or where items
+    /// may not travel in an error, take the sink's error alone: `.map_err(PumpError::into_error)?`.
+    ///
+    /// A stream of results goes into a sink of values with futures' adaptors: `sink.sink_err_into().with(ready)`.
+    ///
+    /// At the end the sink is flushed. A [batching sink](crate::PushExt::sink_batch) that holds part of a batch then waits
+    /// for its age; with [`close_sink(true)`](Pump::close_sink) it leaves at once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {

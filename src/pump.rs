@@ -15,7 +15,9 @@
 //! 3. *Abort*: [`Consumer::abort`](crate::queue::Consumer::abort) takes what is left at once; `abort` of a handle, or
 //!    dropping it, stops the tasks.
 //!
-//! After any of them no item is unaccounted for:
+//! What operators between queue and sink hold, an open batch say, ends with the stream that holds it: where it matters,
+//! let the pump come to its end after step one, or lend it the stream and ask for the remainder
+//! (see [`pump_into`](crate::PullExt::pump_into)). What a queue holds is never unaccounted for:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {

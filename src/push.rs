@@ -26,6 +26,9 @@ pub use retry::{Retry, retry};
 pub use send_timeout::{SendTimeout, SendTimeoutError};
 
 /// Operators for every [`Sink`] of `T`.
+///
+/// A sink of several item types (a codec's `Framed` is one) leaves open which is meant, and the compiler asks for type
+/// annotations: say it with `PushExt::<String>::sink_metered(sink, "lines")`, or fix the type before by futures' `with`.
 pub trait PushExt<T>: Sink<T> {
     // -- batch --
 
@@ -39,7 +42,9 @@ pub trait PushExt<T>: Sink<T> {
     ///
     /// `flush` and `send` are done when the batch has left and the inner sink has flushed it, and that is when size or
     /// age closes the batch: a pump that flushes whenever its input is idle does not cut batches short. While they wait
-    /// they keep the inner sink at work. So use `feed` to fill a batch from one task, `send` to wait for its way out.
+    /// they keep the inner sink at work. So use `feed` to fill a batch from one task, `send` to wait for its way out. A
+    /// [pump](crate::PullExt::pump_into) at the end of its input waits for the age of the last batch too, unless it was
+    /// told to close the sink.
     ///
     /// ```
     /// use std::time::Duration;

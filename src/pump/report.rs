@@ -67,6 +67,11 @@ impl<T, E> PumpError<T, E> {
     pub fn into_item(self) -> Option<T> {
         self.item
     }
+
+    /// What the sink said, without the item: for `?`, where items may not travel in an error.
+    pub fn into_error(self) -> E {
+        self.error
+    }
 }
 
 impl<T, E: fmt::Debug> fmt::Debug for PumpError<T, E> {

@@ -22,6 +22,10 @@ use super::{DropReason, PullError, QueueStats};
 /// The handle that pulls from a queue. Clone it for more consumers: each item goes to one of them. When the last one is
 /// gone the queue is closed, waiting producers get their items back, and what is queued is dropped.
 ///
+/// A clone counts as a consumer also where nobody pulls from it: kept for its [`stats`](Self::stats), it keeps the queue
+/// open and producers waiting after the consumers that worked have gone. Close the queue when they do, or keep a
+/// [`WeakProducer`](super::WeakProducer) instead, which watches without taking part.
+///
 /// It is a [`Stream`] as well, which ends when the queue is closed and drained. As a stream it keeps its place among the
 /// waiting consumers from a `Pending` poll to the next poll, and with it a wake it may have been given. A handle that
 /// is polled in one branch of a `select!` and then left alone should be dropped, or use [`pull`](Self::pull), whose

@@ -90,6 +90,8 @@ macro_rules! control {
         impl<T> $Handle<T> {
             /// Closes the queue for everybody: pushes are refused with their items from now on, those that wait
             /// included, and what is queued is still pulled. Slots reserved before are honoured.
+            ///
+            /// This is not the `close` of futures' `SinkExt`, which closes one handle: `SinkExt::close(&mut tx)`.
             pub fn close(&self) {
                 self.shared.close();
             }

@@ -6,6 +6,20 @@ use std::fmt;
 /// A push that did not go through, with the item it was about.
 ///
 /// Forms that leave the item with the caller (`push_many`, `reserve`, the `Sink`) carry `()` in its place.
+///
+/// It is an [`Error`] for every `T`, and so has the item's auto traits and lifetime. For `?` into a boxed error, where
+/// items are not `Sync` or borrow something, leave the item behind:
+///
+/// ```
+/// use pushpull::queue;
+///
+/// type Job = Box<dyn FnOnce() + Send>;
+/// # async fn submit(tx: &queue::Producer<Job>, job: Job)
+/// # -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// tx.push(job).await.map_err(|error| error.map(drop))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PushError<T> {

@@ -447,7 +447,7 @@ impl<T> fmt::Debug for Producer<T> {
     }
 }
 
-/// A handle to a queue that does not keep it open. See [`Producer::downgrade`].
+/// A handle to a queue that takes no part in it: it does not keep it open, and watches it. See [`Producer::downgrade`].
 ///
 /// ```
 /// use pushpull::queue;
@@ -457,12 +457,28 @@ impl<T> fmt::Debug for Producer<T> {
 /// weak.upgrade().unwrap().try_push(1).unwrap();
 /// drop(tx);
 /// assert!(weak.upgrade().is_none());
+/// assert_eq!((weak.stats().pushed, weak.is_closed()), (1, true));
 /// ```
 pub struct WeakProducer<T> {
     shared: Arc<Shared<T>>,
 }
 
 impl<T> WeakProducer<T> {
+    /// The counters of the queue, as [`Producer::stats`], also after it was closed.
+    pub fn stats(&self) -> QueueStats {
+        self.shared.read(State::stats)
+    }
+
+    /// Closes the queue, as [`Producer::close`].
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether the queue is closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.read(State::is_closed)
+    }
+
     /// A producer of the same queue, unless the last one is gone.
     pub fn upgrade(&self) -> Option<Producer<T>> {
         let living = self.shared.change(|state| {

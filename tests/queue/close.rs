@@ -112,6 +112,8 @@ fn a_weak_producer_does_not_keep_the_queue_open() {
     again.try_push(1).unwrap();
     drop(again);
     assert!(weak.upgrade().is_none());
+    assert!(weak.is_closed());
+    assert_eq!((weak.stats().producers, weak.stats().len), (0, 1));
     assert_eq!(
         (rx.try_pull(), rx.try_pull()),
         (Ok(1), Err(PullError::Closed))
@@ -211,4 +213,17 @@ fn errors_give_the_item_back_and_say_what_happened() {
     let error: Box<dyn std::error::Error> = Box::new(PushError::Closed(()));
     assert!(error.to_string().contains("closed"));
     assert!(PullError::Empty.to_string().contains("empty"));
+}
+
+#[test]
+fn whoever_watches_keeps_nothing_open_and_can_close() {
+    let (tx, rx) = queue::bounded(1);
+    let watch = tx.downgrade();
+    tx.try_push(1).unwrap();
+    let mut push = spawn(tx.push(2));
+    assert_pending!(push.poll());
+    watch.close();
+    assert_ready_eq!(push.poll(), Err(PushError::Closed(2)));
+    drop(rx);
+    assert_eq!((watch.stats().abandoned, watch.stats().consumers), (1, 0));
 }
