@@ -86,8 +86,9 @@ loom_targets() {
 }
 
 # The flags of every loom build: with plants in it (they rest unless PUSHPULL_PLANT names one), so that the models and
-# `ci/plants` share a build; and optimised where it counts only, because the rest is built and never run.
-loom_flags="--cfg pushpull_loom --cfg pushpull_plants"
+# `ci/plants` share a build; without lints, which other steps hold; and optimised where it counts only, because the rest
+# is built and never run.
+loom_flags="--cfg pushpull_loom --cfg pushpull_plants -Awarnings"
 loom_cargo=(
     cargo test --locked --quiet --release --target-dir target/loom
     --config 'profile.release.package."*".opt-level=0'
