@@ -5,14 +5,14 @@
 //!
 //! # Guarantees
 //!
-//! - **C1.** Every subscriber sees a run without gaps of what was published after it subscribed, in one order for all,
-//!   or is told exactly how many values it missed, where they are missing.
-//! - **C2.** Each subscriber chooses: [lossless](Publisher::subscribe), the publisher waits for it;
-//!   [drop oldest](Lossy::DropOldest); or [be disconnected](Lossy::Disconnect). A lossy one never slows anybody.
+//! - **C1.** All subscribers see values in the same order. What came after a subscriber did reaches it without a gap,
+//!   or it learns, at the place of the gap, how many are missing.
+//! - **C2.** It is the subscriber's choice to be [waited for](Publisher::subscribe), to lose the
+//!   [oldest](Lossy::DropOldest), or to be [cut off](Lossy::Disconnect). The latter two never slow anybody.
 //! - **C3.** The capacity is exact: never more values than that are kept, nor left unread by a lossless subscriber.
-//!   The last `n` are [replayed](Builder::replay) to newcomers without gap or duplicate.
-//! - **C4.** Without subscribers publishing succeeds at once and is counted. After [`close`](Publisher::close) everyone
-//!   reads what is there, then ends. A cancelled publish is published to all or to none.
+//!   Newcomers are [replayed](Builder::replay) the last `n`, none of them twice, none left out.
+//! - **C4.** With nobody subscribed a publish goes through at once, and counts. After [`close`](Publisher::close) all
+//!   read what is there, and then see the end. Who cancels a publish has published to everybody or to nobody.
 //! - **C5.** A value is cloned at most once per delivery, and the last one to read it gets it moved: a sole subscriber
 //!   without replay never clones.
 //!

@@ -24,20 +24,21 @@
 //!
 //! # Guarantees
 //!
-//! - **R1** In any window of length t no more than burst + rate x t units pass. A cost above the burst counts as spread
-//!   over its wait. The bucket and what is leased from it together never exceed the burst. Where input is always there,
-//!   the long-run rate is the limit within 0.1 % up to 1,000,000 a second, within 1 % above: timers tick in
-//!   milliseconds, and what is late is made up for within the burst. (A burst of 1 leaves no room for that: there each
-//!   wait is rounded up to the next millisecond.)
-//! - **R2** The bucket starts full and never holds more than the burst, also after a pause. The burst is 100 milliseconds'
-//!   worth, at least 1, unless it is set.
-//! - **R3** An item that costs more than the burst waits in instalments. Waiters are served in order, and nobody overtakes
-//!   them, save one who is due and does not come for 100 ms. A cost of 0 passes.
-//! - **R4** A new limit carries the level over, never refills, and takes effect for those who wait already. Limiters are
-//!   shared by cloning. A cancelled waiter gives its instalments back, as far as the burst has room for them.
+//! - **R1** Over any span of time t at most burst + rate x t units pass, what is leased included; of a cost above the
+//!   burst that holds as if it were spread over its wait. Where input never lacks, the limit is reached in the long run:
+//!   within 0.1 % up to a million a second, within 1 % above, where timers that tick in milliseconds make up for their
+//!   lateness within the burst. (A burst of 1 leaves no room for that: there each wait is rounded up to the next
+//!   millisecond.)
+//! - **R2** The bucket is full at first and never fuller than the burst, however long it rests. The burst is 100
+//!   milliseconds' worth, at least 1, unless it is set.
+//! - **R3** What costs more than the burst is paid in instalments, in its turn: nobody overtakes a waiter, save one that is
+//!   due and does not come for 100 ms. What costs nothing passes.
+//! - **R4** A new limit keeps the level, adds nothing to it, and counts for those who wait already. Clones share one bucket.
+//!   The instalments of a waiter that is dropped return to it, as far as the burst has room for them.
 //! - **R5** Time is tokio's: exact under `tokio::time::pause`.
-//! - **R6** An item that waits when the input ends is delivered. Shaping and policing are separate operators.
-//! - **R7** The bucket is [`governor`](https://docs.rs/governor)'s wherever it can be.
+//! - **R6** An item that still waits when the input ends is delivered. Waiting (shaping) and refusing (policing) are two
+//!   operators.
+//! - **R7** The bucket is [`governor`](https://docs.rs/governor)'s wherever that can be.
 //!
 //! # How
 //!
