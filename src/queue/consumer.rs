@@ -193,6 +193,25 @@ impl<T> Consumer<T> {
     ///
     /// # Panics
     /// If `limit` is 0.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// use pushpull::queue;
+    ///
+    /// # tokio_test::block_on(async {
+    /// let (tx, mut rx) = queue::bounded(4);
+    /// let mut out = Vec::with_capacity(2);
+    /// for n in 1..=3 {
+    ///     tx.push(n).await.unwrap();
+    /// }
+    /// tx.close();
+    /// assert_eq!(poll_fn(|cx| rx.poll_pull_many(cx, &mut out, 2)).await, 2);
+    /// assert_eq!(poll_fn(|cx| rx.poll_pull_many(cx, &mut out, 2)).await, 1);
+    /// assert_eq!(poll_fn(|cx| rx.poll_pull_many(cx, &mut out, 2)).await, 0);
+    /// assert_eq!(out, [1, 2, 3]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn poll_pull_many(
         &mut self,
@@ -260,6 +279,16 @@ impl<T> Consumer<T> {
     /// Pulls an item on a thread that is not a task, blocking it as [`pull`](Self::pull) would wait.
     ///
     /// In an async task it would block the runtime's thread, and may block it for ever.
+    ///
+    /// ```
+    /// use pushpull::queue;
+    ///
+    /// let (tx, rx) = queue::bounded(1);
+    /// let thread = std::thread::spawn(move || tx.blocking_push(1));
+    /// assert_eq!(rx.blocking_pull(), Some(1));
+    /// thread.join().unwrap().unwrap();
+    /// assert_eq!(rx.blocking_pull(), None);
+    /// ```
     pub fn blocking_pull(&self) -> Option<T> {
         let mut pull = Pull {
             shared: &self.shared,

@@ -92,6 +92,15 @@ macro_rules! control {
             /// included, and what is queued is still pulled. Slots reserved before are honoured.
             ///
             /// This is not the `close` of futures' `SinkExt`, which closes one handle: `SinkExt::close(&mut tx)`.
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// let (tx, rx) = queue::bounded(2);
+            /// tx.try_push(1).unwrap();
+            /// rx.close();
+            /// assert_eq!(tx.try_push(2).unwrap_err().into_item(), 2);
+            /// assert_eq!(rx.try_pull(), Ok(1));
+            /// ```
             pub fn close(&self) {
                 self.shared.close();
             }
@@ -100,6 +109,17 @@ macro_rules! control {
             ///
             /// # Cancel safety
             /// Dropping the future changes nothing.
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// # tokio_test::block_on(async {
+            /// let (tx, rx) = queue::bounded::<u8>(1);
+            /// let waiting = tokio_test::task::spawn(tx.closed()).poll();
+            /// assert!(waiting.is_pending());
+            /// drop(rx);
+            /// tx.closed().await;
+            /// # });
+            /// ```
             pub fn closed(&self) -> impl Future<Output = ()> {
                 Watch::closed(&self.shared)
             }
@@ -108,11 +128,30 @@ macro_rules! control {
             ///
             /// # Cancel safety
             /// Dropping the future changes nothing.
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// # tokio_test::block_on(async {
+            /// let (tx, rx) = queue::bounded(1);
+            /// tx.try_push(1).unwrap();
+            /// tx.close();
+            /// assert!(tokio_test::task::spawn(tx.drained()).poll().is_pending());
+            /// assert_eq!(rx.pull().await, Some(1));
+            /// tx.drained().await;
+            /// # });
+            /// ```
             pub fn drained(&self) -> impl Future<Output = ()> {
                 Watch::drained(&self.shared)
             }
 
             /// How many items are queued. It may have changed before the caller reads it.
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// let (tx, rx) = queue::bounded(4);
+            /// tx.try_push('a').unwrap();
+            /// assert_eq!((tx.len(), rx.is_empty(), rx.capacity()), (1, false, 4));
+            /// ```
             pub fn len(&self) -> usize {
                 self.shared.read(|state| state.ring.len())
             }
@@ -135,6 +174,16 @@ macro_rules! control {
             ///
             /// # Panics
             /// If `capacity` is 0.
+            ///
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// let (tx, rx) = queue::bounded(1);
+            /// tx.try_push(1).unwrap();
+            /// assert!(tx.try_push(2).unwrap_err().is_full());
+            /// rx.resize(2);
+            /// tx.try_push(2).unwrap();
+            /// ```
             #[track_caller]
             pub fn resize(&self, capacity: usize) {
                 self.shared.resize(capacity);
@@ -146,6 +195,15 @@ macro_rules! control {
             /// # Panics
             /// If `max` is 0, or the queue was built without
             /// [`max_weight`](super::Builder::max_weight).
+            ///
+            /// ```
+            /// use pushpull::queue;
+            ///
+            /// let (tx, _rx) = queue::builder().max_weight(4, |text: &&str| text.len()).build();
+            /// assert!(tx.try_push("seven b").unwrap_err().is_too_heavy());
+            /// tx.set_max_weight(8);
+            /// tx.try_push("seven b").unwrap();
+            /// ```
             #[track_caller]
             pub fn set_max_weight(&self, max: usize) {
                 self.shared.set_max_weight(max);

@@ -29,6 +29,17 @@ impl<T> Permit<T> {
     /// [`Closed`](PushError::Closed) with the item if the reservation was revoked. On a queue with a weight bound a
     /// permit holds a slot but no weight, so [`Full`](PushError::Full) and [`TooHeavy`](PushError::TooHeavy) are
     /// possible there. The slot is given back in every case.
+    ///
+    /// ```
+    /// use pushpull::queue;
+    ///
+    /// let (tx, rx) = queue::bounded(2);
+    /// let (used, revoked) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());
+    /// tx.close();
+    /// used.push('a').unwrap();
+    /// assert_eq!(rx.abort(), ['a']);
+    /// assert_eq!(revoked.push('b').unwrap_err().into_item(), 'b');
+    /// ```
     pub fn push(mut self, item: T) -> Result<(), PushError<T>> {
         let weight = self.shared.weigh(&item);
         self.held = false;
