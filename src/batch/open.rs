@@ -45,6 +45,15 @@ struct Clock {
     lapsed: Option<(FlushReason, Instant)>,
 }
 
+/// A run while it is taken. What has come of it belongs to the batch, also where taking it panics.
+struct Run<'a, T> {
+    open: &'a mut Open<T>,
+    /// Those that are still to be judged.
+    items: Vec<T>,
+    /// How many there were in the batch before.
+    held: usize,
+}
+
 /// A batch that has been closed.
 pub(super) struct Closed<T> {
     pub(super) items: Vec<T>,
@@ -105,21 +114,26 @@ impl<T> Open<T> {
     /// has been sifted and is not closed.
     pub(super) fn push_run<R>(&mut self, take: impl FnOnce(&mut Vec<T>, usize) -> R) -> R {
         let room = self.policy.max() - self.items.len();
-        let held = self.len();
-        let answer;
         if self.policy.judges() {
-            let mut run = Vec::from(mem::take(&mut self.rest));
-            answer = take(&mut run, room.min(RUN.max(self.before)));
-            self.rest = run.into();
-            self.rest_since = None;
+            let most = room.min(RUN.max(self.before));
+            let mut run = Run {
+                items: mem::take(&mut self.rest).into(),
+                held: self.items.len(),
+                open: self,
+            };
+            let answer = take(&mut run.items, most);
+            drop(run);
             self.sift();
+            answer
         } else {
             self.foresee();
-            answer = take(&mut self.items, room);
-            self.clock.fresh |= self.items.len() > held;
-            self.close_if_full();
+            let run = Run {
+                items: Vec::new(),
+                held: self.items.len(),
+                open: self,
+            };
+            take(&mut run.open.items, room)
         }
-        answer
     }
 
     /// Moves what is taken but not judged into the batch, until that closes.
@@ -305,6 +319,19 @@ impl<T> fmt::Debug for Open<T> {
             .field("policy", &self.policy)
             .field("held", &self.len())
             .finish()
+    }
+}
+
+impl<T> Drop for Run<'_, T> {
+    fn drop(&mut self) {
+        let open = &mut *self.open;
+        if open.policy.judges() {
+            open.rest = mem::take(&mut self.items).into();
+            open.rest_since = None;
+        } else {
+            open.clock.fresh |= open.items.len() > self.held;
+            open.close_if_full();
+        }
     }
 }
 

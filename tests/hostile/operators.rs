@@ -4,13 +4,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt, stream};
 use pushpull::batch::BatchPolicy;
 use pushpull::prelude::*;
-use pushpull::{push, queue};
+use pushpull::{broadcast, push, queue};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -56,6 +57,92 @@ async fn a_batch_of_a_queue_whose_predicate_panics_holds_every_item() {
     assert!(all.into_iter().eq(0..6));
     let stats = tx.stats();
     assert_eq!((stats.pushed, stats.pulled, stats.len), (6, 6, 0));
+}
+
+struct PanicOnWake;
+
+impl Wake for PanicOnWake {
+    fn wake(self: Arc<Self>) {
+        panic!("waker panics");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_taking_panics_stays_in_the_batch_of_a_queue() {
+    // guarantee: B1, B2, B3
+    for (max, judged) in [(3, false), (10, false), (3, true), (10, true)] {
+        let (tx, rx) = queue::bounded(3);
+        for value in 0..3 {
+            assert_eq!(tx.try_push(value), Ok(()));
+        }
+        // It waits for the room that the run leaves behind.
+        let mut next = Box::pin(tx.push(3));
+        let waker = Waker::from(Arc::new(PanicOnWake));
+        assert!(
+            next.poll_unpin(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+
+        let policy = BatchPolicy::items(max).within(Duration::from_secs(1));
+        let mut batches = rx.batch_with(match judged {
+            true => policy.until(|_| false),
+            false => policy,
+        });
+        assert!(panics(batches.next()).await);
+        assert_eq!(batches.held(), 3);
+        drop(next);
+        let batch = tokio::time::timeout(DAY, batches.next()).await;
+        let batch = batch.expect("its clock runs").expect("three items");
+        assert_eq!(batch.items, [0, 1, 2], "max {max}, judged {judged}");
+    }
+}
+
+/// The third one's clone panics once.
+#[derive(Debug)]
+struct Fragile(u32, Arc<AtomicBool>);
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        let breaks = self.0 == 2 && self.1.swap(false, Ordering::Relaxed);
+        assert!(!breaks, "clone panics");
+        Self(self.0, self.1.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_clone_panics_stays_in_the_batch_of_a_subscriber() {
+    // guarantee: B2, B3, C1
+    for (max, judged) in [(2, false), (3, false), (10, false), (2, true), (10, true)] {
+        let publisher = broadcast::channel(8);
+        let subscriber = publisher.subscribe();
+        let _other = publisher.subscribe();
+        let breaks = Arc::new(AtomicBool::new(true));
+        for value in 0..5 {
+            assert!(
+                publisher
+                    .try_publish(Fragile(value, breaks.clone()))
+                    .is_ok()
+            );
+        }
+        let policy = BatchPolicy::items(max).within(Duration::from_secs(1));
+        let mut batches = subscriber.batch_with(match judged {
+            true => policy.until(|_| false),
+            false => policy,
+        });
+        let mut seen = vec![];
+        let mut panicked = 0;
+        while seen.len() < 5 {
+            let next = AssertUnwindSafe(batches.next()).catch_unwind();
+            match tokio::time::timeout(DAY, next)
+                .await
+                .expect("its clock runs")
+            {
+                Ok(batch) => seen.extend(batch.expect("open").items.into_iter().map(|item| item.0)),
+                Err(_) => panicked += 1,
+            }
+        }
+        assert_eq!((seen, panicked), (vec![0, 1, 2, 3, 4], 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
