@@ -187,11 +187,6 @@ where
         else {
             panic!("`Pump` polled after it ended");
         };
-        if let (Phase::Pumping, Some(until)) = (*this.phase, this.until.as_mut().as_pin_mut()) {
-            if until.poll(cx).is_ready() {
-                *this.phase = Phase::Ending(Ended::Until);
-            }
-        }
         loop {
             if this.held.is_some() {
                 ready!(sink.as_mut().poll_ready(cx))?;
@@ -199,6 +194,11 @@ where
                     sink.as_mut().start_send(item)?;
                     *this.items += 1;
                     *this.unflushed = true;
+                }
+            }
+            if let (Phase::Pumping, Some(until)) = (*this.phase, this.until.as_mut().as_pin_mut()) {
+                if until.poll(cx).is_ready() {
+                    *this.phase = Phase::Ending(Ended::Until);
                 }
             }
             if let Phase::Ending(ended) = *this.phase {

@@ -189,6 +189,24 @@ async fn until_ends_an_idle_pump_and_comes_before_the_next_pull() {
     assert!(told.sent().is_empty());
 }
 
+#[test]
+fn until_is_looked_at_before_each_pull() {
+    // guarantee: P1
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    let source = stream::iter(1..=1_000).inspect(move |item| {
+        if *item == 3 {
+            stop.cancel();
+        }
+    });
+    let (sink, told) = probe();
+    // Without a runtime there is no budget either: the pump is polled once.
+    let pump = source.pump_into(sink).until(token.cancelled_owned());
+    let pumped = futures::executor::block_on(pump).unwrap();
+    assert_eq!((pumped.items, pumped.ended), (3, Ended::Until));
+    assert_eq!((told.sent(), told.flushed()), (vec![1, 2, 3], 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_gives_back_what_it_did_not_take() {
     // guarantee: P1
