@@ -10,6 +10,7 @@ use super::turn::Turn;
 use super::{Limited, RateLimit};
 use crate::coop;
 use crate::sync::{Arc, Mutex, lock};
+use crate::wake::WakeList;
 
 /// A token bucket, shared by cloning: all clones draw on the same units.
 ///
@@ -169,14 +170,16 @@ impl RateLimiter {
     /// Does something under the lock, and wakes whoever is to be woken because of it.
     fn with<R>(&self, action: impl FnOnce(&mut Line, Instant) -> R) -> R {
         let now = Instant::now();
-        let (result, called) = {
+        let mut called = WakeList::new();
+        let result = {
             let mut line = lock(&self.line);
             let result = action(&mut line, now);
-            (result, line.take_called())
+            if let Some(waker) = line.take_called() {
+                called.push(waker);
+            }
+            result
         };
-        if let Some(waker) = called {
-            waker.wake();
-        }
+        called.wake_all();
         result
     }
 }

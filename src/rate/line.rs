@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) ahead: bool,
     /// How many have been taken so.
     pub(super) prepaid: u32,
+    /// Its cost is on lease. Noted with the taking of it, so that a waker that panics then leaves no lease behind.
+    pub(super) leased: bool,
 }
 
 /// Where a [`Call`] stands.
@@ -192,9 +194,11 @@ impl Line {
     }
 
     /// Takes the cost of one whose turn it is, unless it is above the burst.
-    fn claim(&mut self, now: Instant, call: &Call) -> Result<(), Until> {
+    fn claim(&mut self, now: Instant, call: &mut Call) -> Result<(), Until> {
         if call.lease {
-            self.bucket.lease(now, call.cost)
+            self.bucket.lease(now, call.cost)?;
+            call.leased = true;
+            Ok(())
         } else {
             self.bucket.take(now, call.cost)
         }
@@ -202,7 +206,12 @@ impl Line {
 
     /// The same for the head of the line, who may go into debt. Units within the burst are taken when they pass and
     /// not before: the bucket goes on filling up to its brim until the head has come for them, and no further.
-    fn claim_as_head(&mut self, now: Instant, ticket: Ticket, call: &Call) -> Result<(), Until> {
+    fn claim_as_head(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        call: &mut Call,
+    ) -> Result<(), Until> {
         let Some(waiter) = self.waiting.get_mut(&ticket) else {
             return Err(None);
         };

@@ -18,7 +18,6 @@ use super::line::{Call, Step};
 pub(super) struct Turn<L: Borrow<RateLimiter>> {
     limiter: L,
     call: Call,
-    leased: bool,
     /// What is left of `call.prepaid`.
     credits: u32,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -29,7 +28,6 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
         Self {
             limiter,
             call: Call::default(),
-            leased: false,
             credits: 0,
             sleep: None,
         }
@@ -75,16 +73,15 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
 
     /// Takes a unit which passes when [`Turn::spend_lease`] says so. Ready at once where there is one already.
     pub(super) fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.leased {
-            ready!(self.poll(cx, 1, true));
-            self.leased = true;
+        if self.call.leased {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        self.poll(cx, 1, true)
     }
 
     /// Uses the lease. False if there is none.
     pub(super) fn spend_lease(&mut self) -> bool {
-        let leased = std::mem::take(&mut self.leased);
+        let leased = std::mem::take(&mut self.call.leased);
         if leased {
             self.limiter.borrow().end_lease(1, 0);
         }
@@ -97,7 +94,7 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
         if let Some(ticket) = self.call.ticket.take() {
             self.limiter.borrow().leave(ticket);
         }
-        if std::mem::take(&mut self.leased) {
+        if std::mem::take(&mut self.call.leased) {
             self.limiter.borrow().end_lease(1, 1);
         }
         self.settle();

@@ -185,3 +185,32 @@ async fn errors_are_the_inner_sinks() {
     assert!(sink.get_mut().is_closed());
     let _: &Inner = sink.get_ref();
 }
+
+struct PanicOnWake;
+
+impl Wake for PanicOnWake {
+    fn wake(self: Arc<Self>) {
+        panic!("waker panics");
+    }
+}
+
+// guarantee: R1
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_leaves_no_lease_behind() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(1));
+    limiter.acquire().await;
+    let (tx, _rx) = mpsc::channel::<u32>(8);
+    let mut first = tx.sink_rate_limit(&limiter);
+    assert!(!is_ready(&mut first));
+    let mut second = Box::pin(limiter.acquire());
+    let waker = Waker::from(Arc::new(PanicOnWake));
+    let waits = second.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(waits.is_pending());
+
+    advance(SECOND).await;
+    let ready = std::panic::AssertUnwindSafe(ready(&mut first)).catch_unwind();
+    assert!(ready.await.is_err(), "it woke the second");
+    drop((first, second));
+    let other = timeout(HOUR, limiter.acquire()).await;
+    assert!(other.is_ok(), "nobody holds a lease");
+}
