@@ -151,6 +151,10 @@ pub trait PushExt<T>: Sink<T> {
     /// sink that has to wait stands in the limiter's line, in the order of coming. Where it is not polled when its turn
     /// comes, the others go past it after 100 milliseconds; it is the first again when it is polled.
     ///
+    /// Sinks that one task makes ready together, such as the legs of a [`fan_out`], have their units on lease at the
+    /// same time: where they share a limiter, give it a burst of at least as many units as there are sinks, else they
+    /// wait for each other for ever.
+    ///
     /// # Back-pressure
     ///
     /// The sink's own, then the limit. No item is held.
