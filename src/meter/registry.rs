@@ -60,21 +60,15 @@ impl Registry {
 
     fn enter(self, kind: Kind, name: &str, source: Weak<dyn Source>) -> Registration {
         let mut inner = self.lock();
-        let (label, index) = inner.names.take(kind, name);
+        let label = inner.names.take(kind, name);
+        let text = Arc::clone(&label.text);
         let id = inner.next;
         inner.next += 1;
-        let slot = Slot {
-            kind,
-            base: name.into(),
-            index,
-            label: Arc::clone(&label),
-            source,
-        };
-        inner.live.insert(id, slot);
+        inner.live.insert(id, Slot { label, source });
         Registration {
             registry: self,
             id,
-            label,
+            name: text,
         }
     }
 }
@@ -116,13 +110,13 @@ pub(crate) enum Reading {
 pub(crate) struct Registration {
     registry: Registry,
     id: u64,
-    label: Arc<str>,
+    name: Arc<str>,
 }
 
 impl Registration {
     /// The name, with its index where the name was taken.
     pub(crate) fn name(&self) -> &str {
-        &self.label
+        &self.name
     }
 
     /// Leaves the registry, and the last counters to be read once.
@@ -140,9 +134,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut inner = self.registry.lock();
         if let Some(slot) = inner.live.remove(&self.id) {
-            inner
-                .names
-                .give_back(slot.kind, &slot.base, slot.index, &slot.label);
+            inner.names.give_back(&slot.label);
             drop(inner);
             drop(slot);
         }
@@ -151,7 +143,7 @@ impl Drop for Registration {
 
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Registration").field(&self.label).finish()
+        f.debug_tuple("Registration").field(&self.name).finish()
     }
 }
 
@@ -246,20 +238,23 @@ struct Inner {
 }
 
 struct Slot {
-    kind: Kind,
-    base: Arc<str>,
-    index: u64,
-    label: Arc<str>,
+    label: Label,
     source: Weak<dyn Source>,
 }
 
 struct Gone {
     id: u64,
+    label: Label,
+    last: Reading,
+}
+
+/// A name in use: what was asked for, and the index that made it unlike the others.
+struct Label {
     kind: Kind,
     base: Arc<str>,
     index: u64,
-    label: Arc<str>,
-    last: Reading,
+    /// `orders`, or `orders#2`.
+    text: Arc<str>,
 }
 
 struct Live {
@@ -272,24 +267,16 @@ impl Inner {
     fn collect(&mut self) -> (Vec<Live>, Vec<Read>, u64) {
         let live = self.live.iter().map(|(&id, slot)| Live {
             id,
-            name: slot.label.to_string(),
+            name: slot.label.text.to_string(),
             source: Weak::clone(&slot.source),
         });
         let live = live.collect();
         let mut gone = Vec::with_capacity(self.gone.len());
-        for Gone {
-            id,
-            kind,
-            base,
-            index,
-            label,
-            last,
-        } in std::mem::take(&mut self.gone)
-        {
-            self.names.give_back(kind, &base, index, &label);
+        for Gone { id, label, last } in std::mem::take(&mut self.gone) {
+            self.names.give_back(&label);
             gone.push(Read {
                 id,
-                name: label.to_string(),
+                name: label.text.to_string(),
                 gone: true,
                 reading: last,
             });
@@ -299,31 +286,11 @@ impl Inner {
 
     /// Keeps the last counters; the weak reference comes back to be dropped outside the lock.
     fn keep(&mut self, id: u64, slot: Slot, last: Reading) -> Weak<dyn Source> {
-        let Slot {
-            kind,
-            base,
-            index,
-            label,
-            source,
-        } = slot;
-        self.gone.push_back(Gone {
-            id,
-            kind,
-            base,
-            index,
-            label,
-            last,
-        });
+        let Slot { label, source } = slot;
+        self.gone.push_back(Gone { id, label, last });
         if self.gone.len() > KEPT {
-            if let Some(Gone {
-                kind,
-                base,
-                index,
-                label,
-                ..
-            }) = self.gone.pop_front()
-            {
-                self.names.give_back(kind, &base, index, &label);
+            if let Some(oldest) = self.gone.pop_front() {
+                self.names.give_back(&oldest.label);
                 self.forgotten += 1;
             }
         }
@@ -347,32 +314,39 @@ struct Indices {
 
 impl Names {
     /// The lowest index whose label is free. A label like `orders#2` may also have been asked for by name.
-    fn take(&mut self, kind: Kind, base: &str) -> (Arc<str>, u64) {
-        let indices = self.indices.entry((kind, base.into())).or_default();
+    fn take(&mut self, kind: Kind, base: &str) -> Label {
+        let base: Arc<str> = base.into();
+        let indices = self.indices.entry((kind, Arc::clone(&base))).or_default();
         let mut passed = Vec::new();
         loop {
             let index = indices.free.pop_first().unwrap_or_else(|| {
                 indices.highest += 1;
                 indices.highest
             });
-            let label: Arc<str> = if index == 1 {
-                base.into()
+            let text = if index == 1 {
+                Arc::clone(&base)
             } else {
                 format!("{base}#{index}").into()
             };
-            if self.taken.insert((kind, Arc::clone(&label))) {
+            if self.taken.insert((kind, Arc::clone(&text))) {
                 indices.free.extend(passed);
-                return (label, index);
+                return Label {
+                    kind,
+                    base,
+                    index,
+                    text,
+                };
             }
             passed.push(index);
         }
     }
 
-    fn give_back(&mut self, kind: Kind, base: &Arc<str>, index: u64, label: &Arc<str>) {
-        self.taken.remove(&(kind, Arc::clone(label)));
-        if let hash_map::Entry::Occupied(mut entry) = self.indices.entry((kind, Arc::clone(base))) {
+    fn give_back(&mut self, label: &Label) {
+        self.taken.remove(&(label.kind, Arc::clone(&label.text)));
+        let key = (label.kind, Arc::clone(&label.base));
+        if let hash_map::Entry::Occupied(mut entry) = self.indices.entry(key) {
             let indices = entry.get_mut();
-            indices.free.insert(index);
+            indices.free.insert(label.index);
             if indices.free.len() as u64 == indices.highest {
                 entry.remove();
             }
@@ -385,11 +359,16 @@ mod tests {
     use super::*;
 
     fn label(names: &mut Names, base: &str) -> String {
-        names.take(Kind::Queue, base).0.to_string()
+        names.take(Kind::Queue, base).text.to_string()
     }
 
-    fn give(names: &mut Names, base: &str, index: u64, label: &str) {
-        names.give_back(Kind::Queue, &base.into(), index, &label.into());
+    fn give(names: &mut Names, base: &str, index: u64, text: &str) {
+        names.give_back(&Label {
+            kind: Kind::Queue,
+            base: base.into(),
+            index,
+            text: text.into(),
+        });
     }
 
     #[test]
@@ -399,7 +378,7 @@ mod tests {
         assert_eq!(label(&mut names, "a"), "a#2");
         assert_eq!(label(&mut names, "a"), "a#3");
         assert_eq!(
-            names.take(Kind::Operator, "a").0.as_ref(),
+            names.take(Kind::Operator, "a").text.as_ref(),
             "a",
             "another list"
         );
