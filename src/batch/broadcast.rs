@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::open::Open;
-use super::shell::Filled;
+use super::shell::{Filled, fill_runs};
 use super::{BatchPolicy, Batched, Detailed};
 use crate::broadcast::Subscriber;
 
@@ -77,13 +77,5 @@ fn fill<T: Clone>(
     cx: &mut Context<'_>,
     open: &mut Open<T>,
 ) -> Poll<Filled<Infallible>> {
-    loop {
-        let read = ready!(open.push_run(|out, limit| subscriber.poll_pull_many(cx, out, limit)));
-        if read == 0 {
-            return Poll::Ready(Filled::Ended);
-        }
-        if open.closed().is_some() {
-            return Poll::Ready(Filled::Closed);
-        }
-    }
+    fill_runs(open, |out, limit| subscriber.poll_pull_many(cx, out, limit))
 }

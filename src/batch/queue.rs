@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::open::Open;
-use super::shell::Filled;
+use super::shell::{Filled, fill_runs};
 use super::{BatchPolicy, Batched, Detailed};
 use crate::queue::Consumer;
 
@@ -103,13 +103,5 @@ fn fill<T>(
     cx: &mut Context<'_>,
     open: &mut Open<T>,
 ) -> Poll<Filled<Infallible>> {
-    loop {
-        let taken = ready!(open.push_run(|out, limit| consumer.poll_pull_many(cx, out, limit)));
-        if taken == 0 {
-            return Poll::Ready(Filled::Ended);
-        }
-        if open.closed().is_some() {
-            return Poll::Ready(Filled::Closed);
-        }
-    }
+    fill_runs(open, |out, limit| consumer.poll_pull_many(cx, out, limit))
 }

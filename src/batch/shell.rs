@@ -1,5 +1,6 @@
 //! The shell under every batching stream: fills the open batch from its input and lets the clock close it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -144,6 +145,21 @@ impl<S: fmt::Debug, T, E> fmt::Debug for Shell<S, T, E> {
             .field("error", &self.error.is_some())
             .field("ended", &self.ended)
             .finish()
+    }
+}
+
+/// Fills the open batch with whole runs, from a source that answers 0 when it has ended.
+pub(super) fn fill_runs<T>(
+    open: &mut Open<T>,
+    mut pull: impl FnMut(&mut Vec<T>, usize) -> Poll<usize>,
+) -> Poll<Filled<Infallible>> {
+    loop {
+        if ready!(open.push_run(&mut pull)) == 0 {
+            return Poll::Ready(Filled::Ended);
+        }
+        if open.closed().is_some() {
+            return Poll::Ready(Filled::Closed);
+        }
     }
 }
 
