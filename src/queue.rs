@@ -49,6 +49,7 @@ mod state;
 mod stats;
 mod victims;
 mod waiters;
+mod weak;
 mod workers;
 
 use std::time::Duration;
@@ -57,8 +58,9 @@ pub use builder::{Builder, DropReason, Overflow, builder};
 pub use consumer::{Consumer, Drained};
 pub use error::{PullError, PushError};
 pub use permit::Permit;
-pub use producer::{Producer, WeakProducer};
+pub use producer::Producer;
 pub use stats::QueueStats;
+pub use weak::WeakProducer;
 pub use workers::{Workers, WorkersReport};
 
 /// Makes a queue of at most `capacity` items whose pushes wait for room. [`builder`] has more to choose.

@@ -25,6 +25,16 @@ pub enum Overflow {
     DropOldest,
 }
 
+impl Overflow {
+    /// The policy for a call that does not wait: what would wait is refused.
+    pub(super) const fn at_once(self) -> Self {
+        match self {
+            Self::Wait => Self::Reject,
+            other => other,
+        }
+    }
+}
+
 /// Why an item was given to `on_drop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -13,7 +13,7 @@ use super::pushing::{Push, PushFrom, PushMany};
 use super::shared::Shared;
 use super::sink::SinkSide;
 use super::state::State;
-use super::{DropReason, Overflow, PushError, QueueStats};
+use super::{DropReason, PushError, QueueStats, WeakProducer};
 
 /// The handle that pushes into a queue. Clone it for more producers; the queue is closed when the last one is gone.
 ///
@@ -35,7 +35,7 @@ impl<T> Producer<T> {
         self.shared.discard([item], reason);
     }
 
-    /// Pushes an item; where there is no room, the queue's [`Overflow`] decides.
+    /// Pushes an item; where there is no room, the queue's [`Overflow`](super::Overflow) decides.
     ///
     /// ```
     /// use pushpull::queue;
@@ -51,7 +51,7 @@ impl<T> Producer<T> {
     /// ```
     ///
     /// # Back-pressure
-    /// Under [`Overflow::Wait`] it waits for room, in turn with the other producers that wait.
+    /// Under [`Overflow::Wait`](super::Overflow::Wait) it waits for room, in turn with the other producers that wait.
     ///
     /// # Cancel safety
     /// Dropped before the end, the item was not queued: it is handed to `on_drop` as
@@ -60,8 +60,8 @@ impl<T> Producer<T> {
     ///
     /// # Errors
     /// With the item: [`Closed`](PushError::Closed), [`TooHeavy`](PushError::TooHeavy), and
-    /// [`Full`](PushError::Full) under [`Overflow::Reject`], or under [`Overflow::DropOldest`] when every slot is
-    /// reserved so that there is nothing to drop.
+    /// [`Full`](PushError::Full) under [`Reject`](super::Overflow::Reject), or under
+    /// [`DropOldest`](super::Overflow::DropOldest) when every slot is reserved so that there is nothing to drop.
     pub fn push(&self, item: T) -> impl Future<Output = Result<(), PushError<T>>> {
         Push::new(&self.shared, item, self.is_handle_closed())
     }
@@ -94,7 +94,7 @@ impl<T> Producer<T> {
     ) -> impl Future<Output = Result<(), PushError<()>>> {
         let closed = self.is_handle_closed();
         async move {
-            if closed {
+            if closed && slot.is_some() {
                 return Err(PushError::Closed(()));
             }
             PushFrom {
@@ -122,11 +122,7 @@ impl<T> Producer<T> {
         if self.is_handle_closed() {
             return Err(PushError::Closed(item));
         }
-        let overflow = match self.shared.overflow {
-            Overflow::Wait => Overflow::Reject,
-            other => other,
-        };
-        self.shared.push_now(item, overflow)
+        self.shared.push_now(item)
     }
 
     /// Pushes an item, waiting for room no longer than `within`, on tokio's clock.
@@ -150,7 +146,7 @@ impl<T> Producer<T> {
     /// As [`push`](Self::push), and [`Timeout`](PushError::Timeout) with the item.
     ///
     /// # Panics
-    /// When polled outside of a tokio runtime with time.
+    /// When polled outside of a tokio runtime, or in one without its time driver.
     pub fn push_timeout(
         &self,
         item: T,
@@ -271,7 +267,8 @@ impl<T> Producer<T> {
     /// ```
     ///
     /// # Back-pressure
-    /// Under [`Overflow::Wait`] it waits until all are in. Under [`Overflow::Reject`] it pushes what fits.
+    /// Under [`Overflow::Wait`](super::Overflow::Wait) it waits until all are in. Under
+    /// [`Overflow::Reject`](super::Overflow::Reject) it pushes what fits.
     ///
     /// # Cancel safety
     /// Dropped before the end, what is left in `items` was not pushed.
@@ -335,13 +332,15 @@ impl<T> Producer<T> {
     /// ```
     ///
     /// # Back-pressure
-    /// It waits for room under every policy but [`Overflow::Reject`]: nothing is dropped for a reservation.
+    /// It waits for room under every policy but [`Overflow::Reject`](super::Overflow::Reject): nothing is dropped for a
+    /// reservation.
     ///
     /// # Cancel safety
     /// Dropped before the end, nothing is reserved.
     ///
     /// # Errors
-    /// [`Closed`](PushError::Closed), and [`Full`](PushError::Full) under [`Overflow::Reject`].
+    /// [`Closed`](PushError::Closed), and [`Full`](PushError::Full) under
+    /// [`Overflow::Reject`](super::Overflow::Reject).
     pub async fn reserve(&self) -> Result<Permit<T>, PushError<()>> {
         if self.is_handle_closed() {
             return Err(PushError::Closed(()));
@@ -398,9 +397,7 @@ impl<T> Producer<T> {
 
     /// A handle that does not keep the queue open.
     pub fn downgrade(&self) -> WeakProducer<T> {
-        WeakProducer {
-            shared: self.shared.clone(),
-        }
+        WeakProducer::new(self.shared.clone())
     }
 
     /// Whether pushes are refused: the queue is closed, or this handle was closed as a sink.
@@ -444,62 +441,5 @@ impl<T> fmt::Debug for Producer<T> {
         f.debug_struct("Producer")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-/// A handle to a queue that takes no part in it: it does not keep it open, and watches it. See [`Producer::downgrade`].
-///
-/// ```
-/// use pushpull::queue;
-///
-/// let (tx, _rx) = queue::bounded(1);
-/// let weak = tx.downgrade();
-/// weak.upgrade().unwrap().try_push(1).unwrap();
-/// drop(tx);
-/// assert!(weak.upgrade().is_none());
-/// assert_eq!((weak.stats().pushed, weak.is_closed()), (1, true));
-/// ```
-pub struct WeakProducer<T> {
-    shared: Arc<Shared<T>>,
-}
-
-impl<T> WeakProducer<T> {
-    /// The counters of the queue, as [`Producer::stats`], also after it was closed.
-    pub fn stats(&self) -> QueueStats {
-        self.shared.read(State::stats)
-    }
-
-    /// Closes the queue, as [`Producer::close`].
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Whether the queue is closed.
-    pub fn is_closed(&self) -> bool {
-        self.shared.read(State::is_closed)
-    }
-
-    /// A producer of the same queue, unless the last one is gone.
-    pub fn upgrade(&self) -> Option<Producer<T>> {
-        let living = self.shared.change(|state| {
-            let living = state.producers > 0;
-            state.producers += usize::from(living);
-            living
-        });
-        living.then(|| Producer::new(self.shared.clone()))
-    }
-}
-
-impl<T> Clone for WeakProducer<T> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-        }
-    }
-}
-
-impl<T> fmt::Debug for WeakProducer<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakProducer").finish_non_exhaustive()
     }
 }

@@ -80,10 +80,7 @@ impl<'a, T> Push<'a, T> {
         if self.closed {
             return Err(Refusal::Closed);
         }
-        let overflow = match self.shared.overflow {
-            Overflow::Wait => Overflow::Reject,
-            other => other,
-        };
+        let overflow = self.shared.overflow.at_once();
         let weight = self.weight;
         let pushed = self
             .shared
@@ -239,10 +236,7 @@ impl<T> Shared<T> {
                 Err(_) => Err(PushError::Full(())),
             };
         }
-        let overflow = match self.overflow {
-            Overflow::Wait => Overflow::Reject,
-            other => other,
-        };
+        let overflow = self.overflow.at_once();
         let mut moved = 0;
         while let Some(item) = items.front() {
             let weight = self.weigh(item);

@@ -95,7 +95,7 @@ impl<T> Shared<T> {
         self.weigh.is_some()
     }
 
-    /// Reads, or changes what nobody waits for.
+    /// Reads. Nothing can change by it, so nobody is woken.
     pub(super) fn read<R>(&self, f: impl FnOnce(&State<T>) -> R) -> R {
         f(&self.lock())
     }
@@ -272,9 +272,10 @@ impl<T> Shared<T> {
         Victims::new(self.outlet())
     }
 
-    /// A push that does not wait, under a policy that may differ from the queue's own.
-    pub(super) fn push_now(&self, item: T, overflow: Overflow) -> Result<(), PushError<T>> {
+    /// A push that does not wait.
+    pub(super) fn push_now(&self, item: T) -> Result<(), PushError<T>> {
         let weight = self.weigh(&item);
+        let overflow = self.overflow.at_once();
         let mut slot = Some(item);
         self.with_victims(&mut slot, |state, slot, victims| {
             state.push(slot, weight, None, overflow, victims)

@@ -247,6 +247,16 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Producer<T> {
+    /// The queue, and what this handle carries as a sink: from its first use as one on.
+    fn as_sink(&mut self) -> (&Shared<T>, &mut SinkSide<T>) {
+        let sink = self
+            .sink
+            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        (&self.shared, sink)
+    }
+}
+
 /// The queue as a sink, by the contract of [`Sink`].
 ///
 /// * `poll_ready`: under `Wait` it waits for a slot and reserves it, in turn with all other producers; under `Reject`
@@ -282,45 +292,33 @@ impl<T> Sink<T> for Producer<T> {
     type Error = PushError<()>;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = self.get_mut();
-        let sink = this
-            .sink
-            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        let (shared, sink) = self.get_mut().as_sink();
         // Asking again is free: else a budget could not go round all sinks of a fan-out that has more of them.
         if let Phase::Reserved = sink.phase() {
             return Poll::Ready(Ok(()));
         }
-        coop::spend(cx, |cx| sink.poll_ready(&this.shared, cx))
+        coop::spend(cx, |cx| sink.poll_ready(shared, cx))
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), Self::Error> {
-        let this = self.get_mut();
-        let sink = this
-            .sink
-            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
-        sink.start_send(&this.shared, item)
+        let (shared, sink) = self.get_mut().as_sink();
+        sink.start_send(shared, item)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = self.get_mut();
-        let sink = this
-            .sink
-            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
-        sink.poll_flush(&this.shared, cx)
+        let (shared, sink) = self.get_mut().as_sink();
+        sink.poll_flush(shared, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = self.get_mut();
-        let sink = this
-            .sink
-            .get_or_insert_with(|| Box::new(SinkSide::new(false)));
+        let (shared, sink) = self.get_mut().as_sink();
         if sink.closed {
             return Poll::Ready(Ok(()));
         }
-        let flushed = ready!(sink.poll_unpark(&this.shared, cx));
-        sink.let_go(&this.shared);
+        let flushed = ready!(sink.poll_unpark(shared, cx));
+        sink.let_go(shared);
         sink.closed = true;
-        this.shared.change(State::remove_producer);
+        shared.change(State::remove_producer);
         Poll::Ready(flushed)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::{FutureExt, SinkExt};
 use pushpull::queue::{self, DropReason, Overflow, PushError};
 use tokio::time::Instant;
 use tokio_test::task::spawn;
@@ -111,6 +111,24 @@ fn push_from_leaves_the_item_with_the_caller_until_it_is_in() {
         Some(Err(PushError::Closed(())))
     );
     assert_eq!((slot, tx.stats().pushed), (Some(3), 2));
+}
+
+#[test]
+fn an_empty_slot_is_pushed_as_nothing_whoever_is_closed() {
+    let (mut tx, rx) = queue::bounded::<u8>(1);
+    let other = tx.clone();
+    assert_eq!(
+        SinkExt::close(&mut tx).now_or_never(),
+        Some(Ok(())),
+        "this handle"
+    );
+    assert_eq!(tx.push_from(&mut None).now_or_never(), Some(Ok(())));
+    rx.close();
+    assert_eq!(other.push_from(&mut None).now_or_never(), Some(Ok(())));
+    assert_eq!(
+        tx.push_from(&mut Some(1)).now_or_never(),
+        Some(Err(PushError::Closed(())))
+    );
 }
 
 // guarantee: Q3

@@ -52,16 +52,14 @@ impl<T> State<T> {
         waits: bool,
     ) -> Step<Result<usize, Refusal>> {
         if self.closed {
-            self.count.refused += 1;
-            return Step::Done(Err(Refusal::Closed));
+            return self.decline(Refusal::Closed);
         }
         let need = Need::Room { weight: 0 };
         if !self.may_enter(need, key) {
             if waits {
                 return Step::Wait(need);
             }
-            self.count.refused += 1;
-            return Step::Done(Err(Refusal::Full));
+            return self.decline(Refusal::Full);
         }
         let run = items.len().min(self.room() - self.ahead(key).units);
         if self.ring.spare() < run {
@@ -119,8 +117,7 @@ impl<T> State<T> {
     ) -> Step<Result<(), Refusal>> {
         let need = Need::Room { weight: 0 };
         if self.closed {
-            self.count.refused += 1;
-            Step::Done(Err(Refusal::Closed))
+            self.decline(Refusal::Closed)
         } else if self.may_enter(need, key) {
             self.reserved += 1;
             self.passed(key);
@@ -128,8 +125,7 @@ impl<T> State<T> {
         } else if waits {
             Step::Wait(need)
         } else {
-            self.count.refused += 1;
-            Step::Done(Err(Refusal::Full))
+            self.decline(Refusal::Full)
         }
     }
 
@@ -185,14 +181,12 @@ impl<T> State<T> {
         parked: bool,
     ) -> Step<Result<(), Refusal>> {
         if self.revoked {
-            self.count.refused += 1;
-            return Step::Done(Err(Refusal::Closed));
+            return self.decline(Refusal::Closed);
         }
         if weight > self.max_weight {
             self.parked -= usize::from(parked);
             self.release();
-            self.count.refused += 1;
-            return Step::Done(Err(Refusal::TooHeavy));
+            return self.decline(Refusal::TooHeavy);
         }
         let need = Need::Weight { weight };
         if self.may_enter(need, key) {

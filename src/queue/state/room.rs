@@ -78,16 +78,19 @@ impl<T> State<T> {
         if let Some(item) = slot.take() {
             self.release();
             self.ring.push(item, weight);
-            self.count.pushed += 1;
-            self.count.peak_len = self.count.peak_len.max(self.ring.len());
+            self.count_in(1);
         }
         Step::Done(Pushed::Queued)
     }
 
     pub(super) fn entered(&mut self, items: usize, key: Option<Key>) {
+        self.count_in(items);
+        self.passed(key);
+    }
+
+    fn count_in(&mut self, items: usize) {
         self.count.pushed += items as u64;
         self.count.peak_len = self.count.peak_len.max(self.ring.len());
-        self.passed(key);
     }
 
     /// Keeps the account of who overtook whom.
@@ -112,6 +115,12 @@ impl<T> State<T> {
     pub(super) fn refuse(&mut self, refusal: Refusal) -> Step<Pushed> {
         self.count.refused += 1;
         Step::Done(Pushed::Refused(refusal))
+    }
+
+    /// The same where the answer is a `Result`.
+    pub(super) fn decline<R>(&mut self, refusal: Refusal) -> Step<Result<R, Refusal>> {
+        self.count.refused += 1;
+        Step::Done(Err(refusal))
     }
 
     pub(super) fn drop_newest(
