@@ -234,7 +234,7 @@ pub trait PullExt: Stream {
     ///
     /// # Panics
     ///
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     ///
     /// ```
     /// use std::time::Duration;
@@ -283,7 +283,7 @@ pub trait PullExt: Stream {
     ///
     /// # Panics
     ///
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -329,7 +329,7 @@ pub trait PullExt: Stream {
     ///
     /// # Panics
     ///
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     ///
     /// ```
     /// use futures::StreamExt;

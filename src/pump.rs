@@ -52,7 +52,7 @@ mod driver;
 mod report;
 
 use std::fmt;
-use std::future::{Future, Pending};
+use std::future::Pending;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 

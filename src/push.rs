@@ -165,7 +165,8 @@ pub trait PushExt<T>: Sink<T> {
     ///
     /// # Panics
     ///
-    /// In `start_send` without `poll_ready`, and where it has to wait outside of a tokio runtime with a timer.
+    /// In `start_send` without `poll_ready`, and where it has to wait outside of a tokio runtime, or in one without its
+    /// time driver.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,6 +1,5 @@
 //! The one timer of a batching operator: made when first needed, moved from then on.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 

@@ -1,7 +1,7 @@
 //! A stream published to whoever subscribes.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 

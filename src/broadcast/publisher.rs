@@ -1,7 +1,6 @@
 //! The handles that publish.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc as Shareable;
 use std::task::{Context, Poll};

@@ -110,7 +110,7 @@ impl<T> Consumer<T> {
     /// [`Timeout`](PullError::Timeout), or [`Closed`](PullError::Closed) when nothing will come any more.
     ///
     /// # Panics
-    /// When polled outside of a tokio runtime with time.
+    /// When polled outside of a tokio runtime, or in one without its time driver.
     pub async fn pull_timeout(&self, within: Duration) -> Result<T, PullError> {
         match tokio::time::timeout(within, self.pull()).await {
             Ok(Some(item)) => Ok(item),
@@ -257,7 +257,7 @@ impl<T> Consumer<T> {
     /// It takes nothing before it returns.
     ///
     /// # Panics
-    /// If `max` is 0. When polled outside of a tokio runtime with time.
+    /// If `max` is 0. When polled outside of a tokio runtime, or in one without its time driver.
     #[track_caller]
     pub fn pull_batch(&self, max: usize, wait: Duration) -> impl Future<Output = Option<Vec<T>>> {
         assert!(max > 0, "a batch of 0 items would pull nothing for ever");
@@ -325,7 +325,7 @@ impl<T> Consumer<T> {
     /// Dropped before the end, the queue is closed and nothing was taken.
     ///
     /// # Panics
-    /// When polled outside of a tokio runtime with time.
+    /// When polled outside of a tokio runtime, or in one without its time driver.
     pub async fn drain(&self, within: Duration) -> Drained<T> {
         let before = self.shared.change(|state| {
             state.close();

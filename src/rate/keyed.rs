@@ -107,7 +107,7 @@ impl<K: Clone + Eq + Hash> KeyedRateLimiter<K> {
     /// Takes nothing unless it completes.
     ///
     /// # Panics
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     pub async fn acquire(&self, key: &K) {
         self.acquire_n(key, 1).await;
     }
@@ -119,7 +119,7 @@ impl<K: Clone + Eq + Hash> KeyedRateLimiter<K> {
     /// room for it.
     ///
     /// # Panics
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     pub async fn acquire_n(&self, key: &K, n: u32) {
         if n > 0 {
             self.bucket(key).acquire_n(n).await;

@@ -62,7 +62,7 @@ impl RateLimiter {
     /// Takes nothing unless it completes.
     ///
     /// # Panics
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     pub async fn acquire(&self) {
         self.acquire_n(1).await;
     }
@@ -78,7 +78,7 @@ impl RateLimiter {
     /// room for it.
     ///
     /// # Panics
-    /// Where it has to wait outside of a tokio runtime with a timer.
+    /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
     pub async fn acquire_n(&self, n: u32) {
         let mut turn = Turn::new(self);
         poll_fn(|cx| coop::spend(cx, |cx| turn.poll_take(cx, n))).await;
