@@ -10,8 +10,9 @@
 //! | any other stream | [`metered`](crate::PullExt::metered) |
 //! | any other sink | [`sink_metered`](crate::PushExt::sink_metered) |
 //!
-//! Counting is always on and costs a few nanoseconds an item. Without a name the same counters are read from their owner:
-//! `stats()` on queues, publishers and batching operators.
+//! Counting is always on: queues and broadcasts count under the lock that they hold anyway, batching operators once a
+//! batch, metered ones by a plain store an item. Without a name the same counters are read from their owner: `stats()` on queues,
+//! publishers and batching operators.
 //!
 //! ```
 //! use std::time::Duration;

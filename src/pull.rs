@@ -522,7 +522,7 @@ pub trait PullExt: Stream {
     /// [registry](crate::meter::registry). Items, order, end and `size_hint` stay as they are.
     ///
     /// Of two equal names the later one gets an index: `parsed`, `parsed#2`. The entry leaves with the stream; its last
-    /// counters stay for the next snapshot. An item costs a few nanoseconds: one store, no lock and no clock.
+    /// counters stay for the next snapshot. An item costs one store: no lock and no clock.
     ///
     /// # Back-pressure
     ///
