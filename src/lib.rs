@@ -53,7 +53,8 @@
 //! * Nothing is lost unseen: errors give the item back, what is dropped is counted.
 //! * Each async function says under *Cancel safety* what a dropped future leaves behind. A wake is never lost with it.
 //! * Time is tokio's clock, so everything is exact under `tokio::time::pause`.
-//! * User code runs outside of locks: it may be slow, panic, or use the same queue again.
+//! * User code runs outside of locks: it may be slow, panic, or use the same queue again. The one exception is the `Hash`
+//!   and `Eq` of keys that rates are limited by.
 //! * Nothing is spawned unless the documentation says so, and what is spawned ends with its handle.
 //! * A chain that is always ready spends tokio's cooperative budget and lets its neighbours run.
 

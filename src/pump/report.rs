@@ -25,7 +25,7 @@ impl fmt::Display for Pumped {
 pub enum Ended {
     /// The stream had no more items.
     Source,
-    /// The sink failed or was closed from its far side.
+    /// The sink failed or was closed from its far side. The pump then ends with an error: [`PumpError::pumped`] has this.
     Sink,
     /// The future given to [`Pump::until`](super::Pump::until) resolved.
     Until,
