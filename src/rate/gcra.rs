@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
@@ -20,7 +21,7 @@ pub(super) const REACH: u64 = 1 << 62;
 /// limiter of governor's is one set of rules for many states, each found by its key; here the key *is* the state.
 /// So governor judges, and what it cannot do (debts, refunds, leases, new limits) is done to the state directly.
 #[derive(Debug)]
-pub(super) struct Gcra(RateLimiter<FullAt, InKey, Dial>);
+pub(super) struct Gcra(RateLimiter<FullAt, InKey, Dial, NoOpMiddleware<Nanos>>);
 
 impl Gcra {
     /// `None` where governor's arithmetic could overflow.

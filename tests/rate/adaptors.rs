@@ -126,6 +126,32 @@ async fn paying_in_advance_does_not_show() {
         assert!((least..=25_600).contains(&all), "{all} in one burst");
         sleep(HOUR).await;
     }
+    // What is used up, or left when the input is pending, is settled at that time.
+    for (used, then_pending) in [
+        (1, true),
+        (2, true),
+        (10, true),
+        (64, true),
+        (65, false),
+        (65, true),
+    ] {
+        let (tx, rx) = futures::channel::mpsc::unbounded();
+        let mut items = pin!(rx.rate_limit(limit));
+        for _ in 0..used {
+            tx.unbounded_send(()).expect("open");
+            items.next().await;
+        }
+        if then_pending {
+            assert!(items.next().now_or_never().is_none());
+        }
+        sleep(HOUR).await;
+        (0..25_601).for_each(|_| tx.unbounded_send(()).expect("open"));
+        let mut at_once = 0;
+        while items.next().now_or_never().is_some() {
+            at_once += 1;
+        }
+        assert_eq!(at_once, 25_600, "after {used}");
+    }
     // A limiter that others know is not drawn on in advance.
     let limiter = RateLimiter::new(limit);
     let mut items = pin!(stream::repeat(()).rate_limit(&limiter));

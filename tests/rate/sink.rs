@@ -6,7 +6,7 @@ use futures::channel::mpsc;
 use futures::{FutureExt, SinkExt, StreamExt, stream};
 use pushpull::prelude::*;
 use pushpull::rate::RateLimiter;
-use tokio::time::{advance, timeout};
+use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 
@@ -33,7 +33,7 @@ async fn shapes_what_is_pushed() {
     let mut passes = vec![];
     for n in 0..40 {
         if n == 20 {
-            tokio::time::sleep(HOUR).await;
+            sleep(HOUR).await;
         }
         sink.feed(n).await.expect("open");
         passes.push((Instant::now(), 1));
@@ -91,18 +91,32 @@ async fn a_dropped_or_closed_sink_returns_its_lease() {
     assert_eq!(limiter.available(), 1);
 }
 
-// guarantee: R3 (a lease ends: whoever could not be served because of it is woken, without a timer until then)
+// guarantee: R3 (a lease ends: whoever could not be served because of it is woken, and not before)
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_lease_wakes_the_head() {
-    for send in [true, false] {
+    for (send, due) in [(true, ms(100)), (false, Duration::ZERO)] {
         let limiter = RateLimiter::new(RateLimit::per_second(10).burst(2));
         let (tx, _rx) = mpsc::channel::<u32>(8);
         let mut sink = tx.sink_rate_limit(&limiter);
         ready(&mut sink).await;
-        let mut waiter = pin!(limiter.acquire_n(2));
-        assert!(
-            timeout(HOUR, waiter.as_mut()).await.is_err(),
-            "one of two is leased"
+        let polls = Arc::new(AtomicUsize::new(0));
+        let waiter = tokio::spawn({
+            let (limiter, polls) = (limiter.clone(), Arc::clone(&polls));
+            async move {
+                let mut waiter = pin!(limiter.acquire_n(2));
+                std::future::poll_fn(|cx| {
+                    polls.fetch_add(1, Ordering::SeqCst);
+                    waiter.as_mut().poll(cx)
+                })
+                .await;
+                Instant::now()
+            }
+        });
+        sleep(HOUR).await;
+        assert_eq!(
+            polls.load(Ordering::SeqCst),
+            1,
+            "one of two is leased: time alone will not do"
         );
         let start = Instant::now();
         if send {
@@ -110,9 +124,49 @@ async fn the_end_of_a_lease_wakes_the_head() {
         } else {
             drop(sink);
         }
-        waiter.await;
-        assert_eq!(start.elapsed(), if send { ms(100) } else { Duration::ZERO });
+        assert_eq!(waiter.await.expect("no panic") - start, due);
     }
+}
+
+// guarantee: R4 (a lease counts under another limit as well)
+#[tokio::test(start_paused = true)]
+async fn a_lease_under_a_new_limit() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10).burst(3));
+    let (tx, _rx) = mpsc::channel::<u32>(8);
+    let mut sink = tx.sink_rate_limit(&limiter);
+    ready(&mut sink).await;
+    limiter.set_limit(RateLimit::per_second(10).burst(5));
+    advance(HOUR).await;
+    assert_eq!(limiter.available(), 4);
+    assert!(limiter.try_acquire(4).is_ok());
+
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut waiter = pin!(limiter.acquire_n(2));
+    assert!(
+        waiter
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    limiter.set_limit(RateLimit::per_second(10).burst(2));
+    assert_eq!(wakes.count(), 1);
+    assert!(
+        waiter
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    sleep(HOUR).await;
+    assert_eq!(wakes.count(), 1, "the timer of before is gone");
+    drop(sink);
+    assert_eq!(wakes.count(), 2);
+    assert!(
+        waiter
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+    );
 }
 
 // guarantee: R3 (a sink without room keeps no unit from the others)

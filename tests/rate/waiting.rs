@@ -72,6 +72,22 @@ async fn nobody_overtakes_a_waiter() {
     assert!(limiter.try_acquire(1).is_ok());
 }
 
+// guarantee: R3
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_order_alone_has_a_delay_too() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1_000).burst(10));
+    assert!(limiter.try_acquire(10).is_ok());
+    let mut waiter = pin!(limiter.acquire_n(5));
+    assert!(poll_once(waiter.as_mut()).is_pending());
+    advance(ms(8)).await;
+    let limited = limiter.try_acquire(3).unwrap_err();
+    assert_eq!(
+        limited.retry_after,
+        Duration::from_nanos(1),
+        "there is enough for both"
+    );
+}
+
 // guarantee: R1 (the head's units are taken when it passes: until then the bucket goes no further than its brim)
 #[tokio::test(start_paused = true)]
 async fn a_late_waiter_has_no_burst_on_top() {
@@ -268,6 +284,14 @@ async fn a_late_waiter_is_the_first_again() {
         start.elapsed()
     });
     assert_eq!(third_at, ms(200));
+
+    let mut never = Box::pin(limiter.acquire());
+    assert!(poll_once(never.as_mut()).is_pending());
+    advance(HOUR).await;
+    assert!(limiter.try_acquire(1).is_ok());
+    assert_eq!(waiting(&limiter), 1);
+    drop(never);
+    assert_eq!(waiting(&limiter), 0, "dropped after all");
 }
 
 /// Uses the limiter when it is woken and when it is dropped: both must be outside of the lock.
