@@ -23,6 +23,11 @@ pub(super) struct Bucket {
     origin: Instant,
     full_at: u128,
     leased: u64,
+    /// How many debts are neither paid nor given back.
+    debts: usize,
+    /// Where there are debts: what `full_at` would be had nobody gone into debt. What is given back leads no further
+    /// than here, for units that passed meanwhile have gone all the same.
+    without_debts: u128,
 }
 
 /// When it is worth asking again. `None`: time alone will not do, somebody has to return a lease.
@@ -40,6 +45,8 @@ impl Bucket {
             origin: now,
             full_at: 0,
             leased: 0,
+            debts: 0,
+            without_debts: 0,
         }
     }
 
@@ -59,6 +66,7 @@ impl Bucket {
         match self.decide(tick, n) {
             Ok(full_at) => {
                 self.full_at = full_at;
+                self.without_debts = self.without_debts.max(tick) + self.pace.ticks(n.get().into());
                 Ok(())
             }
             Err(at) => Err(self.instant(at)),
@@ -69,10 +77,14 @@ impl Bucket {
     /// have been, and [`Bucket::give_back`] undoes it.
     pub(super) fn reserve(&mut self, now: Instant, n: u32) {
         let tick = self.tick(now);
+        if self.debts == 0 {
+            self.without_debts = self.full_at;
+        }
+        self.debts += 1;
         self.full_at = self.full_at.max(tick) + self.pace.ticks(n.into());
     }
 
-    /// Whether there is no debt.
+    /// Whether there is no debt. If so, the one that was asked about is settled.
     pub(super) fn paid(&mut self, now: Instant) -> Result<(), Until> {
         let tick = self.tick(now);
         if self.leased > u64::from(self.limit.max_burst()) {
@@ -82,16 +94,22 @@ impl Bucket {
             .full_at
             .saturating_sub(self.pace.ticks(self.limit.max_burst().into()));
         if at <= tick {
+            self.debts = self.debts.saturating_sub(1);
+            self.without_debts = self.full_at;
             Ok(())
         } else {
             Err(self.instant(at))
         }
     }
 
-    /// Gives back `n` units, as far as there is room for them.
+    /// Gives back a debt of `n` units, as far as there is room for them.
     pub(super) fn give_back(&mut self, now: Instant, n: u32) {
         self.tick(now);
         self.full_at = self.full_at.saturating_sub(self.pace.ticks(n.into()));
+        if self.debts > 0 {
+            self.debts -= 1;
+            self.full_at = self.full_at.max(self.without_debts);
+        }
     }
 
     /// Takes `n` units which are to pass later. Until [`Bucket::end_lease`] the bucket holds that many less than its
@@ -104,22 +122,31 @@ impl Bucket {
 
     /// Ends a lease of `n` units, of which `unused` did not pass.
     pub(super) fn end_lease(&mut self, now: Instant, n: u32, unused: u32) {
-        self.give_back(now, unused);
+        self.tick(now);
+        let unused = self.pace.ticks(unused.into());
+        self.full_at = self.full_at.saturating_sub(unused);
+        self.without_debts = self.without_debts.saturating_sub(unused);
         self.leased = self.leased.saturating_sub(n.into());
     }
 
     /// Sets another limit. The level stays, except for what the new burst has no room for.
     pub(super) fn set_limit(&mut self, now: Instant, limit: RateLimit) {
         let tick = self.tick(now);
-        let missing = self.full_at.saturating_sub(tick);
-        let old = u128::from(self.pace.ticks_a_unit());
-        let (units, rest) = (missing / old, missing % old);
-        let (burst, leased) = (self.limit.max_burst(), self.leased);
+        let before = (self.pace, self.limit.max_burst());
+        let (full_at, leased) = (self.full_at, self.leased);
+        let (debts, without_debts) = (self.debts, self.without_debts);
         *self = Self::new(limit, now);
-        let new = u128::from(self.pace.ticks_a_unit());
-        let missing = units * new + (rest * new).div_ceil(old);
-        self.full_at = (missing + self.pace.ticks(limit.max_burst().into()))
-            .saturating_sub(self.pace.ticks(burst.into()));
+        let carry = |full_at: u128| {
+            let old = u128::from(before.0.ticks_a_unit());
+            let new = u128::from(self.pace.ticks_a_unit());
+            let missing = full_at.saturating_sub(tick);
+            let (units, rest) = (missing / old, missing % old);
+            let missing = units * new + (rest * new).div_ceil(old);
+            (missing + self.pace.ticks(limit.max_burst().into()))
+                .saturating_sub(self.pace.ticks(before.1.into()))
+        };
+        (self.full_at, self.without_debts) = (carry(full_at), carry(without_debts));
+        self.debts = debts;
         self.leased = leased;
     }
 
@@ -166,11 +193,14 @@ impl Bucket {
         let mut tick = self.pace.since(self.origin, now);
         if tick >= u128::from(REACH) {
             self.full_at = self.full_at.saturating_sub(tick);
+            self.without_debts = self.without_debts.saturating_sub(tick);
             self.origin = now;
             tick = 0;
         }
         if self.leased > 0 {
-            self.full_at = self.full_at.max(tick + self.pace.ticks(self.leased));
+            let least = tick + self.pace.ticks(self.leased);
+            self.full_at = self.full_at.max(least);
+            self.without_debts = self.without_debts.max(least);
         }
         tick
     }

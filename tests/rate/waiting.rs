@@ -1,9 +1,12 @@
 //! Those who wait: order, wake-ups, cancellation, a new limit under way.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Mutex;
 
+use futures::SinkExt;
 use futures::future::join_all;
+use pushpull::prelude::*;
 use pushpull::rate::RateLimiter;
 use tokio::time::{advance, sleep, timeout};
 
@@ -198,7 +201,7 @@ async fn nobody_is_woken_without_need() {
             let (limiter, polls) = (limiter.clone(), Arc::clone(&polls));
             tokio::spawn(async move {
                 let mut waiter = pin!(limiter.acquire());
-                std::future::poll_fn(|cx| {
+                poll_fn(|cx| {
                     polls.fetch_add(1, Ordering::SeqCst);
                     waiter.as_mut().poll(cx)
                 })
@@ -380,4 +383,34 @@ async fn a_crowd_with_cancellations() {
         start.elapsed()
     );
     assert_eq!(waiting(&limiter), 0);
+}
+
+// guarantee: R1, R4
+#[tokio::test(start_paused = true)]
+async fn what_a_cancelled_waiter_gives_back_is_not_there_twice() {
+    // Leases that pass while the debt is paid.
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(4));
+    let mut sinks = vec![];
+    for _ in 0..4 {
+        let mut sink = futures::sink::drain::<u32>().sink_rate_limit(&limiter);
+        poll_fn(|cx| sink.poll_ready_unpin(cx)).await.expect("open");
+        sinks.push(sink);
+    }
+    let mut heavy = Box::pin(limiter.acquire_n(100));
+    assert!(poll_once(heavy.as_mut()).is_pending());
+    sleep(ms(50_000)).await;
+    for sink in &mut sinks {
+        sink.start_send_unpin(0).expect("open");
+    }
+    drop(heavy);
+    assert_eq!(limiter.available(), 0, "four have just passed");
+
+    // Others that pass the one who is paid and does not come.
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(4));
+    let mut heavy = Box::pin(limiter.acquire_n(100));
+    assert!(poll_once(heavy.as_mut()).is_pending());
+    sleep(ms(200_000)).await;
+    assert!(limiter.try_acquire(4).is_ok());
+    drop(heavy);
+    assert_eq!(limiter.available(), 0, "four have just passed");
 }
