@@ -2,13 +2,13 @@
 
 #[cfg(not(pushpull_loom))]
 mod imp {
-    pub(crate) use std::sync::atomic::AtomicU64;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
     pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 }
 
 #[cfg(pushpull_loom)]
 mod imp {
-    pub(crate) use loom::sync::atomic::AtomicU64;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 

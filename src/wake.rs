@@ -66,3 +66,8 @@ pub(crate) fn all<T>(items: impl IntoIterator<Item = T>, mut act: impl FnMut(T))
         }
     }
 }
+
+/// Takes every step even if one panics, as [`all`] does.
+pub(crate) fn in_turn<const N: usize>(steps: [&mut dyn FnMut(); N]) {
+    all(steps, |step| step());
+}

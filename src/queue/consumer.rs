@@ -1,7 +1,8 @@
 //! The handle that pulls.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::pulling::{Pull, PullBatch, PullMany};
 use super::shared::Shared;
 use super::state::{Side, State};
 use super::waiters::Key;
-use super::{DropReason, PullError, QueueStats};
+use super::{DropReason, Overflow, PullError, QueueStats};
 
 /// The handle that pulls from a queue. Clone it for more consumers: each item goes to one of them. When the last one is
 /// gone the queue is closed, waiting producers get their items back, and what is queued is dropped.
@@ -268,11 +269,22 @@ impl<T> Consumer<T> {
             key: None,
         };
         async move {
-            if let Ok(batch) = tokio::time::timeout(wait, &mut batch).await {
-                return batch;
-            }
-            batch.late = true;
-            batch.await
+            let mut over = pin!(tokio::time::sleep(wait));
+            poll_fn(|cx| {
+                // One that waits looks at the time first, or it would pass its wake on before it takes what there is.
+                let waits = batch.key.is_some();
+                if waits && !batch.late {
+                    batch.late = over.as_mut().poll(cx).is_ready();
+                }
+                match Pin::new(&mut batch).poll(cx) {
+                    Poll::Pending if !waits && over.as_mut().poll(cx).is_ready() => {
+                        batch.late = true;
+                        Pin::new(&mut batch).poll(cx)
+                    }
+                    polled => polled,
+                }
+            })
+            .await
         }
     }
 
@@ -380,14 +392,16 @@ impl<T> Stream for Consumer<T> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
+        let evicts = self.shared.overflow == Overflow::DropOldest;
         self.shared.read(|state| {
             let len = state.ring.len();
-            let sole = state.is_sole_consumer();
-            match state.is_closed().then(|| state.coming()) {
-                Some(0) => (if sole { len } else { 0 }, Some(len)),
-                Some(coming) => (if sole { len } else { 0 }, len.checked_add(coming)),
-                None => (0, None),
+            if !state.is_closed() {
+                return (0, None);
             }
+            // Items may be evicted after close: by a smaller bound, and for what was promised a slot.
+            let certain = state.is_sole_consumer() && !evicts;
+            let lower = if certain { len } else { 0 };
+            (lower, len.checked_add(state.coming()))
         })
     }
 }
@@ -407,9 +421,11 @@ impl<T> Clone for Consumer<T> {
 
 impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
-        self.shared.leave(Side::Pulling, &mut self.key);
-        let abandoned = self.shared.change(State::remove_consumer);
-        self.shared.discard(abandoned, DropReason::Abandoned);
+        let mut abandoned = self.shared.leaving(DropReason::Abandoned);
+        self.shared
+            .leave_and(Side::Pulling, &mut self.key, |state| {
+                abandoned.items = Some(state.remove_consumer());
+            });
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::block::block_on;
 use crate::sync::Arc;
+use crate::wake::in_turn;
 
 use super::control::{Watch, control};
 use super::permit::{Permit, Reserve, try_reserve};
@@ -61,7 +62,8 @@ impl<T> Producer<T> {
     /// # Errors
     /// With the item: [`Closed`](PushError::Closed), [`TooHeavy`](PushError::TooHeavy), and
     /// [`Full`](PushError::Full) under [`Reject`](super::Overflow::Reject), or under
-    /// [`DropOldest`](super::Overflow::DropOldest) when every slot is reserved so that there is nothing to drop.
+    /// [`DropOldest`](super::Overflow::DropOldest) when every slot is reserved, or held for a waiter, so that there is
+    /// nothing to drop.
     pub fn push(&self, item: T) -> impl Future<Output = Result<(), PushError<T>>> {
         Push::new(&self.shared, item, self.is_handle_closed())
     }
@@ -95,6 +97,7 @@ impl<T> Producer<T> {
         let closed = self.is_handle_closed();
         async move {
             if closed && slot.is_some() {
+                self.shared.count_refusal();
                 return Err(PushError::Closed(()));
             }
             PushFrom {
@@ -119,7 +122,7 @@ impl<T> Producer<T> {
     /// # Errors
     /// As [`push`](Self::push), and [`Full`](PushError::Full) where that would wait.
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
-        if self.is_handle_closed() {
+        if self.refuses() {
             return Err(PushError::Closed(item));
         }
         self.shared.push_now(item)
@@ -210,6 +213,9 @@ impl<T> Producer<T> {
                     _ => None,
                 };
                 let Some(pause) = pause else {
+                    if refusal == super::state::Refusal::Full {
+                        self.shared.count_refusal();
+                    }
                     return push.result(Err(refusal));
                 };
                 let _closed_early = tokio::time::timeout(pause, self.closed()).await;
@@ -235,9 +241,9 @@ impl<T> Producer<T> {
     ///
     /// # Errors
     /// [`Closed`](PushError::Closed) or [`TooHeavy`](PushError::TooHeavy), and [`Full`](PushError::Full) when every
-    /// slot is reserved, so that there is nothing to take out. Always with the new item.
+    /// slot is reserved, or held for a waiter, so that there is nothing to take out. Always with the new item.
     pub fn force_push(&self, item: T) -> Result<Option<T>, PushError<T>> {
-        if self.is_handle_closed() {
+        if self.refuses() {
             return Err(PushError::Closed(item));
         }
         let weight = self.shared.weigh(&item);
@@ -283,6 +289,7 @@ impl<T> Producer<T> {
         let closed = self.is_handle_closed();
         async move {
             if closed && !items.is_empty() {
+                self.shared.count_refusal();
                 return Err(PushError::Closed(()));
             }
             PushMany {
@@ -311,7 +318,7 @@ impl<T> Producer<T> {
     /// # Errors
     /// As [`push_many`](Self::push_many).
     pub fn try_push_many(&self, items: &mut VecDeque<T>) -> Result<usize, PushError<()>> {
-        if self.is_handle_closed() && !items.is_empty() {
+        if !items.is_empty() && self.refuses() {
             return Err(PushError::Closed(()));
         }
         self.shared.try_push_many(items)
@@ -342,7 +349,7 @@ impl<T> Producer<T> {
     /// [`Closed`](PushError::Closed), and [`Full`](PushError::Full) under
     /// [`Overflow::Reject`](super::Overflow::Reject).
     pub async fn reserve(&self) -> Result<Permit<T>, PushError<()>> {
-        if self.is_handle_closed() {
+        if self.refuses() {
             return Err(PushError::Closed(()));
         }
         Reserve {
@@ -367,7 +374,7 @@ impl<T> Producer<T> {
     /// assert!(tx.try_reserve().is_ok());
     /// ```
     pub fn try_reserve(&self) -> Result<Permit<T>, PushError<()>> {
-        if self.is_handle_closed() {
+        if self.refuses() {
             return Err(PushError::Closed(()));
         }
         try_reserve(&self.shared)
@@ -408,6 +415,15 @@ impl<T> Producer<T> {
     fn is_handle_closed(&self) -> bool {
         self.sink.as_ref().is_some_and(|sink| sink.closed)
     }
+
+    /// Whether this handle takes nothing any more; if so, the call is counted as refused.
+    fn refuses(&self) -> bool {
+        let closed = self.is_handle_closed();
+        if closed {
+            self.shared.count_refusal();
+        }
+        closed
+    }
 }
 
 impl<T> Clone for Producer<T> {
@@ -426,13 +442,14 @@ impl<T> Clone for Producer<T> {
 
 impl<T> Drop for Producer<T> {
     fn drop(&mut self) {
-        if let Some(sink) = &mut self.sink {
-            sink.let_go(&self.shared);
-            if sink.closed {
-                return;
-            }
+        let Some(sink) = &mut self.sink else {
+            return self.shared.change(State::remove_producer);
+        };
+        if !sink.closed {
+            in_turn([&mut || sink.let_go(&self.shared), &mut || {
+                self.shared.change(State::remove_producer);
+            }]);
         }
-        self.shared.change(State::remove_producer);
     }
 }
 

@@ -27,7 +27,7 @@ impl<T> Shared<T> {
                 state.push(slot, weight, key, self.overflow, &mut victims)
             });
             match ready!(pushed) {
-                Pushed::Crowded => victims.reserve(),
+                Pushed::Crowded(items) => victims.reserve(items),
                 Pushed::Queued => return Poll::Ready(Ok(())),
                 Pushed::Refused(refusal) => return Poll::Ready(Err(refusal)),
             }
@@ -65,6 +65,7 @@ impl<'a, T> Push<'a, T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PushError<T>>> {
         if self.closed {
+            self.shared.count_refusal();
             return Poll::Ready(self.result(Err(Refusal::Closed)));
         }
         let pushed = ready!(
@@ -78,9 +79,14 @@ impl<'a, T> Push<'a, T> {
     #[cfg(feature = "retry")]
     pub(super) fn attempt(&mut self) -> Result<(), Refusal> {
         if self.closed {
+            self.shared.count_refusal();
             return Err(Refusal::Closed);
         }
-        let overflow = self.shared.overflow.at_once();
+        // Not `Reject`, which would count every attempt as a refusal.
+        let overflow = match self.shared.overflow {
+            Overflow::Reject => Overflow::Wait,
+            other => other,
+        };
         let weight = self.weight;
         let pushed = self
             .shared
@@ -101,7 +107,7 @@ impl<'a, T> Push<'a, T> {
     /// Ends the waiting and gives the item back.
     pub(super) fn give_up(mut self) -> Option<T> {
         self.shared.leave(Side::Pushing, &mut self.key);
-        self.shared.change(|state| state.count.refused += 1);
+        self.shared.count_refusal();
         self.slot.take()
     }
 
@@ -123,13 +129,15 @@ impl<T> Future for Push<'_, T> {
 
 impl<T> Drop for Push<'_, T> {
     fn drop(&mut self) {
-        self.shared.leave(Side::Pushing, &mut self.key);
-        if let Some(item) = self.slot.take() {
-            if !planted("cancelled_uncounted") {
-                self.shared.change(|state| state.count.cancelled += 1);
-            }
-            self.shared.discard([item], DropReason::Cancelled);
+        if self.slot.is_none() {
+            return self.shared.leave(Side::Pushing, &mut self.key);
         }
+        let mut cancelled = self.shared.leaving(DropReason::Cancelled);
+        cancelled.items = Some(self.slot.take());
+        self.shared
+            .leave_and(Side::Pushing, &mut self.key, |state| {
+                state.count.cancelled += u64::from(!planted("cancelled_uncounted"));
+            });
     }
 }
 
@@ -173,18 +181,19 @@ pub(super) struct PushMany<'a, T> {
 impl<T> PushMany<'_, T> {
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, PushError<()>>> {
         let shared = self.shared;
-        let waits = shared.overflow == Overflow::Wait;
+        if shared.overflow != Overflow::Wait {
+            return Poll::Ready(shared.try_push_many(self.items));
+        }
         while !self.items.is_empty() {
             let moved = if shared.moves_runs() {
                 shared.poll(cx, Side::Pushing, &mut self.key, |state, key| {
-                    state.push_run(self.items, key, waits)
+                    state.push_run(self.items, key, true)
                 })
             } else {
                 self.poll_front(cx)
             };
             match ready!(moved) {
                 Ok(run) => self.moved += run,
-                Err(Refusal::Full) if self.moved > 0 => break,
                 Err(refusal) => return Poll::Ready(Err(refusal.about(()))),
             }
         }
@@ -196,12 +205,27 @@ impl<T> PushMany<'_, T> {
             return Poll::Ready(Ok(0));
         };
         let weight = self.shared.weigh(item);
-        let mut slot = self.items.pop_front();
-        let pushed = self.shared.poll_push(cx, &mut slot, weight, &mut self.key);
-        if let Some(item) = slot {
+        let mut front = Front {
+            slot: self.items.pop_front(),
+            items: self.items,
+        };
+        let (slot, key) = (&mut front.slot, &mut self.key);
+        let pushed = self.shared.poll_push(cx, slot, weight, key);
+        pushed.map_ok(|()| 1)
+    }
+}
+
+/// The first item while it is being pushed. It goes back where it was if it was not taken, also in a panic.
+struct Front<'a, T> {
+    slot: Option<T>,
+    items: &'a mut VecDeque<T>,
+}
+
+impl<T> Drop for Front<'_, T> {
+    fn drop(&mut self) {
+        if let Some(item) = self.slot.take() {
             self.items.push_front(item);
         }
-        pushed.map_ok(|()| 1)
     }
 }
 
@@ -236,10 +260,14 @@ impl<T> Shared<T> {
                 Err(_) => Err(PushError::Full(())),
             };
         }
-        let overflow = self.overflow.at_once();
         let mut moved = 0;
         while let Some(item) = items.front() {
             let weight = self.weigh(item);
+            // Full is a refusal only where nothing went in.
+            let overflow = match self.overflow.at_once() {
+                Overflow::Reject if moved > 0 => Overflow::Wait,
+                other => other,
+            };
             let mut slot = items.pop_front();
             let pushed = self.with_victims(&mut slot, |state, slot, victims| {
                 state.push(slot, weight, None, overflow, victims)

@@ -46,6 +46,17 @@ impl<T> Ring<T> {
         self.weighted
     }
 
+    /// How many of the oldest items weigh at least `weight` together.
+    pub(super) fn oldest_weighing(&self, weight: usize) -> usize {
+        let mut rest = weight;
+        let heavy = self.weights.iter().take_while(|own| {
+            let more = rest > 0;
+            rest = rest.saturating_sub(**own);
+            more
+        });
+        heavy.count()
+    }
+
     /// Slots allocated and not taken.
     pub(super) fn spare(&self) -> usize {
         let spare = self.items.capacity() - self.items.len();

@@ -1,11 +1,12 @@
 //! The state of a queue behind its lock, with everything that has to happen outside of it: user code, allocation, waking.
 
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
 use crate::meter::{Percentiles, Reading, Registration, Source, TimeInQueue};
-use crate::sync::{Mutex, MutexGuard, lock, planted};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, lock, planted};
 use crate::wake::WakeList;
 
 use super::ring::Ring;
@@ -24,6 +25,8 @@ pub(super) struct Shared<T> {
     on_drop: Option<OnDrop<T>>,
     registration: Option<Registration>,
     times: Option<TimeInQueue>,
+    /// Set before those are woken who wait for the end, for a look without the lock.
+    closed: AtomicBool,
     #[cfg(test)]
     pub(super) locks: std::sync::atomic::AtomicUsize,
 }
@@ -74,6 +77,7 @@ impl<T> Shared<T> {
             on_drop,
             registration,
             times,
+            closed: AtomicBool::new(false),
             #[cfg(test)]
             locks: std::sync::atomic::AtomicUsize::new(0),
         }
@@ -81,9 +85,13 @@ impl<T> Shared<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         #[cfg(test)]
-        self.locks
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.locks.fetch_add(1, Ordering::Relaxed);
         lock(&self.state)
+    }
+
+    /// Whether the queue has been closed; if not, whoever waits for that is yet to be woken.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// What an item weighs; user code, so never called under the lock.
@@ -98,6 +106,11 @@ impl<T> Shared<T> {
     /// Reads. Nothing can change by it, so nobody is woken.
     pub(super) fn read<R>(&self, f: impl FnOnce(&State<T>) -> R) -> R {
         f(&self.lock())
+    }
+
+    /// Counts a call that is refused without a look at the state.
+    pub(super) fn count_refusal(&self) {
+        self.change(|state| state.count.refused += 1);
     }
 
     /// Makes a change that always goes through, and wakes whom it lets go on.
@@ -212,9 +225,21 @@ impl<T> Shared<T> {
 
     /// Gives up a place in the middle of waiting. A wake that came and was not used goes to the next.
     pub(super) fn leave(&self, side: Side, key: &mut Option<Key>) {
-        let Some(key) = key.take() else { return };
+        if key.is_some() {
+            self.leave_and(side, key, |_| {});
+        }
+    }
+
+    /// Gives up a place, if there is one, together with a change.
+    pub(super) fn leave_and(
+        &self,
+        side: Side,
+        key: &mut Option<Key>,
+        change: impl FnOnce(&mut State<T>),
+    ) {
         let mut state = self.lock();
-        let waker = state.leave(side, key);
+        let waker = key.take().and_then(|key| state.leave(side, key));
+        change(&mut state);
         let silent = match side {
             Side::Pushing => planted("cancelled_push_keeps_wake"),
             Side::Pulling => planted("cancelled_pull_keeps_wake"),
@@ -232,6 +257,9 @@ impl<T> Shared<T> {
     fn release(&self, mut state: MutexGuard<'_, State<T>>) {
         let mut wakes = WakeList::new();
         let mut beyond = state.settle(&mut wakes);
+        if state.is_closed() {
+            self.closed.store(true, Ordering::Release);
+        }
         let sample = state.sample(Instant::now);
         #[cfg(feature = "tracing")]
         let closed = state.closes();
@@ -268,6 +296,18 @@ impl<T> Shared<T> {
         self.registration.as_ref().map(Registration::name)
     }
 
+    /// Items on their way out; set them under the lock.
+    pub(super) const fn leaving<I: IntoIterator<Item = T>>(
+        &self,
+        reason: DropReason,
+    ) -> Leaving<'_, T, I> {
+        Leaving {
+            shared: self,
+            items: None,
+            reason,
+        }
+    }
+
     pub(super) fn victims(&self) -> Victims<'_, T> {
         Victims::new(self.outlet())
     }
@@ -291,7 +331,7 @@ impl<T> Shared<T> {
         let mut victims = self.victims();
         loop {
             match self.attempt(|state| step(state, slot, &mut victims)) {
-                Ok(Pushed::Crowded) => victims.reserve(),
+                Ok(Pushed::Crowded(items)) => victims.reserve(items),
                 Ok(Pushed::Queued) => return Ok(()),
                 Ok(Pushed::Refused(refusal)) => return refused(slot, refusal),
                 Err(_) => return refused(slot, Refusal::Full),
@@ -301,6 +341,10 @@ impl<T> Shared<T> {
 
     /// Evicts what a changed bound leaves no room for (under the one policy that evicts), and gives memory back.
     pub(super) fn rebound(&self, change: impl FnOnce(&mut State<T>)) {
+        let change = |state: &mut State<T>| {
+            change(state);
+            state.rebound();
+        };
         if planted("resize_silent") {
             change(&mut self.lock());
         } else {
@@ -308,8 +352,8 @@ impl<T> Shared<T> {
         }
         if self.overflow == Overflow::DropOldest {
             let mut victims = self.victims();
-            while !self.change(|state| state.shrink(&mut victims)) {
-                victims.reserve();
+            while let Err(items) = self.change(|state| state.shrink(&mut victims)) {
+                victims.reserve(items);
             }
         }
         let plan = |state: &State<T>| {
@@ -323,6 +367,21 @@ impl<T> Shared<T> {
                 None => room.take(),
             });
             drop(old);
+        }
+    }
+}
+
+/// Items that are discarded when this goes, also where a waker panics in between.
+pub(super) struct Leaving<'a, T, I: IntoIterator<Item = T>> {
+    shared: &'a Shared<T>,
+    pub(super) items: Option<I>,
+    pub(super) reason: DropReason,
+}
+
+impl<T, I: IntoIterator<Item = T>> Drop for Leaving<'_, T, I> {
+    fn drop(&mut self) {
+        if let Some(items) = self.items.take() {
+            self.shared.discard(items, self.reason);
         }
     }
 }

@@ -8,9 +8,10 @@ use futures_sink::Sink;
 
 use crate::coop;
 use crate::sync::planted;
+use crate::wake::in_turn;
 
 use super::shared::Shared;
-use super::state::{Side, State, Step};
+use super::state::{Refusal, Side, State, Step};
 use super::waiters::{Key, Need};
 use super::{DropReason, Overflow, Producer, PushError};
 
@@ -43,6 +44,8 @@ enum Phase<T> {
         slot: Option<T>,
         weight: usize,
         key: Option<Key>,
+        /// What came of it, under the lock: known also where a waker panicked after that.
+        end: Option<Result<(), Refusal>>,
     },
 }
 
@@ -68,12 +71,14 @@ impl<T> SinkSide<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PushError<()>>> {
         if self.closed {
+            shared.count_refusal();
             return Poll::Ready(Err(PushError::Closed(())));
         }
         ready!(self.poll_unpark(shared, cx))?;
         let waits = match shared.overflow {
             Overflow::DropNewest | Overflow::DropOldest => {
                 if shared.read(State::is_closed) {
+                    shared.count_refusal();
                     return Poll::Ready(Err(PushError::Closed(())));
                 }
                 *self.phase() = Phase::Ready;
@@ -113,7 +118,7 @@ impl<T> SinkSide<T> {
         let mut slot = Some(item);
         if let Phase::Ready = std::mem::replace(self.phase(), Phase::Idle) {
             let sent = shared.with_victims(&mut slot, |state, slot, victims| {
-                let overflow = if state.is_choked() {
+                let overflow = if state.is_choked(weight) {
                     Overflow::DropNewest
                 } else {
                     shared.overflow
@@ -140,6 +145,7 @@ impl<T> SinkSide<T> {
                     slot: parked,
                     weight,
                     key: None,
+                    end: None,
                 };
                 Ok(())
             }
@@ -152,20 +158,39 @@ impl<T> SinkSide<T> {
         shared: &Shared<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PushError<()>>> {
-        let phase = self.phase();
-        let Phase::Parked { slot, weight, key } = phase else {
+        let Phase::Parked {
+            slot,
+            weight,
+            key,
+            end,
+        } = self.phase()
+        else {
             return Poll::Ready(Ok(()));
         };
-        let weight = *weight;
-        let entered = ready!(shared.poll(cx, Side::Pushing, key, |state, key| {
-            state.redeem_in_turn(slot, weight, key, true)
-        }));
-        let left = slot.take();
-        *phase = Phase::Idle;
-        Poll::Ready(match (entered, left) {
-            (Err(refusal), Some(item)) => Err(shared.refuse_sent(refusal.about(item))),
+        if end.is_none() {
+            let weight = *weight;
+            let polled = shared.poll(cx, Side::Pushing, key, |state, key| {
+                let step = state.redeem_in_turn(slot, weight, key, true);
+                if let Step::Done(result) = &step {
+                    *end = Some(*result);
+                }
+                step
+            });
+            ready!(polled.map(drop));
+        }
+        Poll::Ready(self.finish_parked(shared))
+    }
+
+    /// Empties the handle of what was parked and has come to its end.
+    fn finish_parked(&mut self, shared: &Shared<T>) -> Result<(), PushError<()>> {
+        match std::mem::replace(self.phase(), Phase::Idle) {
+            Phase::Parked {
+                slot: Some(item),
+                end: Some(Err(refusal)),
+                ..
+            } => Err(shared.refuse_sent(refusal.about(item))),
             _ => Ok(()),
-        })
+        }
     }
 
     /// What was sent is in the queue, whatever came after. With nothing to flush it answers whether more can come, and
@@ -184,19 +209,23 @@ impl<T> SinkSide<T> {
             .watch
             .as_ref()
             .is_some_and(|watch| watch.waker.will_wake(cx.waker()));
-        if flushed && (told || planted("flush_unwatched")) {
+        let watched = told && !shared.has_closed();
+        if flushed && (watched || planted("flush_unwatched")) {
             return Poll::Ready(Ok(()));
         }
-        let mut key = self.watch.take().and_then(|watch| watch.key);
-        let closed = shared.poll(cx, Side::Watching, &mut key, |state, _| {
+        let waker = cx.waker().clone();
+        let watch = self.watch.get_or_insert_with(|| CloseWatch {
+            key: None,
+            waker: waker.clone(),
+        });
+        let closed = shared.poll(cx, Side::Watching, &mut watch.key, |state, _| {
             if state.is_closed() {
                 Step::Done(())
             } else {
                 Step::Wait(Need::Closed)
             }
         });
-        let waker = cx.waker().clone();
-        self.watch = Some(CloseWatch { key, waker });
+        watch.waker = waker;
         match closed {
             Poll::Ready(()) if flushed => {
                 // The next flush is to say so.
@@ -210,8 +239,18 @@ impl<T> SinkSide<T> {
 
     /// Gives back what the sink holds.
     pub(super) fn let_go(&mut self, shared: &Shared<T>) {
-        if let Some(mut watch) = self.watch.take() {
-            shared.leave(Side::Watching, &mut watch.key);
+        let mut watch = self.watch.take();
+        in_turn([&mut || self.let_phase_go(shared), &mut || {
+            if let Some(watch) = &mut watch {
+                shared.leave(Side::Watching, &mut watch.key);
+            }
+        }]);
+    }
+
+    fn let_phase_go(&mut self, shared: &Shared<T>) {
+        if let Phase::Parked { end: Some(_), .. } = self.phase() {
+            let _told = self.finish_parked(shared);
+            return;
         }
         match std::mem::replace(self.phase(), Phase::Idle) {
             Phase::Idle | Phase::Ready => {}
@@ -219,17 +258,17 @@ impl<T> SinkSide<T> {
             Phase::Reserved if planted("sink_keeps_slot") => {}
             Phase::Reserved => shared.change(State::release),
             Phase::Parked { slot, mut key, .. } => {
-                shared.leave(Side::Pushing, &mut key);
-                let reason = shared.change(|state| {
+                let mut parked = shared.leaving(DropReason::Cancelled);
+                parked.items = Some(slot);
+                shared.leave_and(Side::Pushing, &mut key, |state| {
                     if state.is_revoked() {
                         state.count.refused += 1;
-                        return DropReason::Closed;
+                        parked.reason = DropReason::Closed;
+                    } else {
+                        state.unpark();
+                        state.count.cancelled += 1;
                     }
-                    state.unpark();
-                    state.count.cancelled += 1;
-                    DropReason::Cancelled
                 });
-                shared.discard(slot, reason);
             }
         }
     }

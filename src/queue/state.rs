@@ -45,8 +45,8 @@ pub(super) enum Refusal {
 pub(super) enum Pushed {
     Queued,
     Refused(Refusal),
-    /// Make room for one more victim and call again.
-    Crowded,
+    /// Make room for so many victims and call again; nothing has been changed.
+    Crowded(usize),
 }
 
 /// Lists of waiters.
@@ -87,6 +87,8 @@ pub(super) struct State<T> {
     /// Promises are void: nothing will enter any more.
     revoked: bool,
     overtakes: u32,
+    /// A bound has changed since the last look at those who wait for room.
+    rebound: bool,
     pub(super) producers: usize,
     consumers: usize,
     pushing: Waiters,
@@ -113,6 +115,7 @@ impl<T> State<T> {
             told: false,
             revoked: false,
             overtakes: 0,
+            rebound: false,
             producers: 1,
             consumers: 1,
             pushing: Waiters::new(),
@@ -156,6 +159,12 @@ impl<T> State<T> {
         self.revoked = true;
         self.reserved = 0;
         self.parked = 0;
+    }
+
+    /// Notes that a bound has changed: what producers were woken for may be gone, and some may be too heavy now.
+    pub(super) fn rebound(&mut self) {
+        self.rebound = true;
+        self.pushing.call_back();
     }
 
     pub(super) fn add_consumer(&mut self) {

@@ -19,7 +19,7 @@ pub struct QueueStats {
     pub dropped_oldest: u64,
     /// Of `dropped`: items still queued when the last consumer went.
     pub abandoned: u64,
-    /// Calls that gave their item back, or that handed it to `on_drop` because nobody was left to give it to.
+    /// Pushes and reservations answered with an error. An item that a sink's error cannot carry went to `on_drop`.
     pub refused: u64,
     /// Items whose push was cancelled while it waited. They were never queued.
     pub cancelled: u64,

@@ -48,13 +48,14 @@ impl<'a, T> Victims<'a, T> {
         }
     }
 
-    /// Makes room for more, outside of the lock.
-    pub(super) fn reserve(&mut self) {
-        self.rest.reserve(self.rest.len().max(4));
+    /// Makes room for so many more, outside of the lock.
+    pub(super) fn reserve(&mut self, items: usize) {
+        self.rest.reserve(items);
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.first.is_none() || self.rest.len() < self.rest.capacity()
+    pub(super) fn has_room(&self, items: usize) -> bool {
+        let room = self.rest.capacity() - self.rest.len();
+        items <= room.saturating_add(usize::from(self.first.is_none()))
     }
 
     pub(super) fn push(&mut self, item: T, reason: DropReason) {

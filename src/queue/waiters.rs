@@ -28,6 +28,8 @@ pub(crate) enum Need {
 }
 
 impl Need {
+    const NOTHING: Self = Self::Weight { weight: 0 };
+
     /// Slots or items that this need lays claim to once it has been woken.
     pub(crate) const fn units(self) -> usize {
         match self {
@@ -50,6 +52,10 @@ impl Need {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Wake,
+    /// Wake it to be told that it waits in vain: it lays claim to nothing.
+    Dismiss,
+    /// Wake it to look, asleep as it is: it waits in vain, but may not for ever.
+    Nudge,
     Skip,
     Stop,
 }
@@ -257,6 +263,9 @@ impl Waiters {
     }
 
     /// Sends a waiter to sleep (again) at its place, and hands back the waker it had, to be dropped outside.
+    ///
+    /// One that was woken and found nothing was overtaken. Then those woken behind it have nothing to claim before it
+    /// has its own: they go back to sleep, until they are polled without a waker, for their wake is on its way.
     pub(crate) fn sleep(&mut self, key: Key, need: Need, waker: Waker) -> Option<Waker> {
         let at = self.index(key);
         if self.nodes[at as usize].woken {
@@ -266,11 +275,30 @@ impl Waiters {
             if self.asleep == NIL || arrival < self.nodes[self.asleep as usize].arrival {
                 self.asleep = at;
             }
+            self.nodes[at as usize].woken = false;
+            self.take_back(self.nodes[at as usize].next);
         }
         let node = &mut self.nodes[at as usize];
-        node.woken = false;
         node.need = need;
         node.waker.replace(waker)
+    }
+
+    /// Sends all to sleep that were woken: what they were woken for may be gone, and their wake is on its way.
+    pub(crate) fn call_back(&mut self) {
+        self.take_back(self.head);
+        self.asleep = self.head;
+    }
+
+    /// Sends all to sleep that were woken, from `at` on.
+    fn take_back(&mut self, mut at: u32) {
+        while at != NIL && self.sleeping < self.len {
+            if self.nodes[at as usize].woken {
+                self.unclaim(at);
+                self.sleeping += 1;
+                self.nodes[at as usize].woken = false;
+            }
+            at = self.nodes[at as usize].next;
+        }
     }
 
     /// What the woken waiters ahead of this one lay claim to.
@@ -303,8 +331,17 @@ impl Waiters {
                 match verdict(node.need) {
                     Verdict::Stop => break,
                     Verdict::Skip => {}
-                    Verdict::Wake if beyond > 0 || !wakes.has_room() => beyond += 1,
+                    Verdict::Nudge if node.waker.is_none() => {}
+                    _ if beyond > 0 || !wakes.has_room() => beyond += 1,
+                    Verdict::Nudge => {
+                        let waker = self.nodes[at as usize].waker.take();
+                        waker.into_iter().for_each(|waker| wakes.push(waker));
+                    }
                     Verdict::Wake => self.wake_one(at, wakes),
+                    Verdict::Dismiss => {
+                        self.nodes[at as usize].need = Need::NOTHING;
+                        self.wake_one(at, wakes);
+                    }
                 }
             }
             at = next;

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::room::Evicted;
 use super::{Pushed, Refusal, State, Step};
 use crate::queue::Overflow;
 use crate::queue::victims::Victims;
-use crate::queue::waiters::{Claims, Key, Need};
+use crate::queue::waiters::{Key, Need};
 
 impl<T> State<T> {
     /// Puts an item in, or applies `overflow` where it does not fit. Takes the item out of `slot` unless it answers
@@ -30,17 +29,17 @@ impl<T> State<T> {
             Overflow::Wait => Step::Wait(need),
             Overflow::Reject => self.refuse(Refusal::Full),
             Overflow::DropNewest => self.drop_newest(slot, victims),
-            Overflow::DropOldest if self.is_choked() => self.refuse(Refusal::Full),
-            Overflow::DropOldest => loop {
-                if self.fits(need, Claims::default()) {
-                    break self.enter(slot, weight, key);
+            Overflow::DropOldest => {
+                let items = self.in_the_way(weight);
+                if items > self.ring.len() {
+                    return self.refuse(Refusal::Full);
                 }
-                match self.evict(victims) {
-                    Evicted::One => {}
-                    Evicted::Nothing => break self.refuse(Refusal::Full),
-                    Evicted::Crowded => break Step::Stop(Pushed::Crowded),
+                if !victims.has_room(items) {
+                    return Step::Stop(Pushed::Crowded(items));
                 }
-            },
+                self.evict(items, victims);
+                self.put(slot, weight)
+            }
         }
     }
 
@@ -66,7 +65,8 @@ impl<T> State<T> {
             return Step::Grow(run);
         }
         self.ring.push_many(items, run);
-        self.entered(run, key);
+        self.count_in(run);
+        self.passed(key);
         if items.is_empty() || !waits {
             Step::Done(Ok(run))
         } else {
@@ -86,27 +86,20 @@ impl<T> State<T> {
         if let Some(refusal) = self.refuses(weight) {
             return self.refuse(refusal);
         }
-        if self.is_choked() {
+        if self.may_enter(Need::Room { weight }, None) {
+            return self.enter(slot, weight, None);
+        }
+        let items = self.in_the_way(weight);
+        if items > self.ring.len() {
             return self.refuse(Refusal::Full);
         }
-        loop {
-            if self.fits(Need::Room { weight }, Claims::default()) {
-                return self.enter(slot, weight, None);
-            }
-            if oldest.is_none() {
-                *oldest = self.ring.pop();
-                if oldest.is_none() {
-                    return self.refuse(Refusal::Full);
-                }
-                self.count.pulled += 1;
-            } else {
-                match self.evict(victims) {
-                    Evicted::One => {}
-                    Evicted::Nothing => return self.refuse(Refusal::Full),
-                    Evicted::Crowded => return Step::Stop(Pushed::Crowded),
-                }
-            }
+        if !victims.has_room(items - 1) {
+            return Step::Stop(Pushed::Crowded(items - 1));
         }
+        *oldest = self.ring.pop();
+        self.count.pulled += 1;
+        self.evict(items - 1, victims);
+        self.put(slot, weight)
     }
 
     /// Promises a slot.
@@ -152,24 +145,20 @@ impl<T> State<T> {
             self.release();
             return self.refuse(Refusal::TooHeavy);
         }
-        while !self.fits(Need::Weight { weight }, Claims::default()) {
-            match overflow {
-                Overflow::Wait | Overflow::Reject => {
-                    self.release();
-                    return self.refuse(Refusal::Full);
-                }
-                Overflow::DropNewest => {
-                    self.release();
-                    return self.drop_newest(slot, victims);
-                }
-                Overflow::DropOldest => {
-                    if let Evicted::Crowded = self.evict(victims) {
-                        return Step::Stop(Pushed::Crowded);
-                    }
-                }
+        if overflow == Overflow::DropOldest {
+            let items = self.beyond(self.ring.len(), weight);
+            if !victims.has_room(items) {
+                return Step::Stop(Pushed::Crowded(items));
             }
+            self.evict(items, victims);
+        } else if !self.may_enter(Need::Weight { weight }, None) {
+            self.release();
+            return match overflow {
+                Overflow::DropNewest => self.drop_newest(slot, victims),
+                _ => self.refuse(Refusal::Full),
+            };
         }
-        self.enter_reserved(slot, weight)
+        self.enter_reserved(slot, weight, None)
     }
 
     /// Puts the item of a sink, `parked` or new, into the slot it holds as soon as its weight fits.
@@ -190,7 +179,7 @@ impl<T> State<T> {
         }
         let need = Need::Weight { weight };
         if self.may_enter(need, key) {
-            return match self.enter_reserved(slot, weight) {
+            return match self.enter_reserved(slot, weight, key) {
                 Step::Grow(n) => Step::Grow(n),
                 _ => {
                     self.parked -= usize::from(parked);

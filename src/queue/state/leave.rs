@@ -39,8 +39,9 @@ impl<T> State<T> {
         out: &mut Vec<T>,
         limit: usize,
     ) -> Step<Result<usize, usize>> {
-        if self.ring.len() > 0 && self.may_take(key) {
-            return self.take(out, limit);
+        let share = self.share(key);
+        if share > 0 {
+            return self.take(out, limit.min(share));
         }
         if self.is_finished() {
             Step::Done(Ok(0))
@@ -57,13 +58,12 @@ impl<T> State<T> {
         max: usize,
         late: bool,
     ) -> Step<Result<usize, usize>> {
-        let len = self.ring.len();
-        let enough = match key {
-            None => len >= max,
-            Some(_) => self.may_take(key) && len >= max,
-        };
+        let share = self.share(key);
         let useless = self.closed || self.pushing.sleeping() > 0;
-        if enough || (len > 0 && (late || useless)) {
+        if share >= max || (share > 0 && useless) {
+            return self.take(out, max.min(share));
+        }
+        if late && self.ring.len() > 0 {
             return self.take(out, max);
         }
         if late || self.is_finished() {
@@ -89,14 +89,21 @@ impl<T> State<T> {
         self.ring.take()
     }
 
+    /// Whether there is an item for this call.
     fn may_take(&self, key: Option<Key>) -> bool {
         let Some(key) = key else { return true };
-        if !self.pulling.is_woken(key) {
-            return false;
-        }
+        let enough_for_all = self.pulling.claims().units <= self.ring.len();
+        (enough_for_all && self.pulling.is_woken(key)) || self.share(Some(key)) > 0
+    }
+
+    /// How many items are for this call: all, or, for a waiter that was woken, what those woken before it leave.
+    fn share(&self, key: Option<Key>) -> usize {
         let len = self.ring.len();
-        self.closed
-            || self.pulling.claims().units <= len
-            || self.pulling.claims_ahead(key).units < len
+        match key {
+            None => len,
+            Some(key) if !self.pulling.is_woken(key) => 0,
+            Some(key) if self.pulling.is_first(key) => len,
+            Some(key) => len.saturating_sub(self.pulling.claims_ahead(key).units),
+        }
     }
 }

@@ -16,7 +16,9 @@ impl<T> State<T> {
         if planted("waiter_out_of_turn") {
             return self.fits(need, Claims::default());
         }
-        key.is_none_or(|key| self.pushing.is_woken(key)) && self.fits(need, self.ahead(key))
+        let ahead = self.ahead(key);
+        key.is_none_or(|key| self.pushing.is_woken(key) && ahead.weight <= self.spare_weight())
+            && self.fits(need, ahead)
     }
 
     /// What is not for this call: the claims of those ahead of a waiter, or what is held against newcomers.
@@ -31,23 +33,47 @@ impl<T> State<T> {
     /// Room held for the waiter at the head, after it has been overtaken often enough.
     fn held(&self) -> Claims {
         match self.pushing.first() {
-            Some(need) if self.overtakes >= OVERTAKES => Claims {
-                units: need.units(),
-                weight: need.weight(),
-            },
+            Some(need) if self.overtakes >= OVERTAKES && need.weight() <= self.max_weight => {
+                Claims {
+                    units: need.units(),
+                    weight: need.weight(),
+                }
+            }
             _ => Claims::default(),
         }
     }
 
     pub(in crate::queue) fn fits(&self, need: Need, ahead: Claims) -> bool {
-        let weight = self.ring.weight().saturating_add(ahead.weight);
-        need.weight() <= self.max_weight.saturating_sub(weight)
+        need.weight() <= self.spare_weight().saturating_sub(ahead.weight)
             && (need.units() == 0 || self.room() > ahead.units)
     }
 
-    /// Every slot is promised, so that evicting makes no room.
-    pub(in crate::queue) const fn is_choked(&self) -> bool {
-        self.reserved >= self.capacity
+    /// There is no room for a newcomer, and evicting would not make any: the slots are promised or held.
+    pub(in crate::queue) fn is_choked(&self, weight: usize) -> bool {
+        !self.may_enter(Need::Room { weight }, None) && self.in_the_way(weight) > self.ring.len()
+    }
+
+    /// How many of the oldest have to go for a newcomer that finds no room: one at least, for then the newcomer needs
+    /// nothing that is held for others.
+    pub(super) fn in_the_way(&self, weight: usize) -> usize {
+        let slots = self.ring.len().saturating_add(self.reserved);
+        self.beyond(slots, weight).max(1)
+    }
+
+    /// How many of the oldest do not fit any more beside one more item, if so many `slots` are taken.
+    pub(super) fn beyond(&self, slots: usize, weight: usize) -> usize {
+        let heavy = match weight.checked_sub(self.spare_weight()) {
+            None | Some(0) => 0,
+            Some(missing) => {
+                missing.saturating_add(self.ring.weight().saturating_sub(self.max_weight))
+            }
+        };
+        let many = slots.saturating_add(1).saturating_sub(self.capacity);
+        many.max(self.ring.oldest_weighing(heavy))
+    }
+
+    pub(super) const fn spare_weight(&self) -> usize {
+        self.max_weight.saturating_sub(self.ring.weight())
     }
 
     pub(in crate::queue) fn room(&self) -> usize {
@@ -61,34 +87,44 @@ impl<T> State<T> {
         weight: usize,
         key: Option<Key>,
     ) -> Step<Pushed> {
-        if self.ring.spare() == 0 {
-            return Step::Grow(1);
+        let step = self.put(slot, weight);
+        if let Step::Done(_) = step {
+            self.passed(key);
         }
-        if let Some(item) = slot.take() {
-            self.ring.push(item, weight);
-            self.entered(1, key);
-        }
-        Step::Done(Pushed::Queued)
+        step
     }
 
-    pub(super) fn enter_reserved(&mut self, slot: &mut Option<T>, weight: usize) -> Step<Pushed> {
+    /// Enters on a slot held before; only its weight may overtake.
+    pub(super) fn enter_reserved(
+        &mut self,
+        slot: &mut Option<T>,
+        weight: usize,
+        key: Option<Key>,
+    ) -> Step<Pushed> {
+        let step = self.put(slot, weight);
+        if let Step::Done(_) = step {
+            self.release();
+            if weight > 0 {
+                self.passed(key);
+            }
+        }
+        step
+    }
+
+    /// Puts an item in for which there is room.
+    pub(super) fn put(&mut self, slot: &mut Option<T>, weight: usize) -> Step<Pushed> {
         if self.ring.spare() == 0 {
             return Step::Grow(1);
         }
         if let Some(item) = slot.take() {
-            self.release();
             self.ring.push(item, weight);
             self.count_in(1);
         }
         Step::Done(Pushed::Queued)
     }
 
-    pub(super) fn entered(&mut self, items: usize, key: Option<Key>) {
-        self.count_in(items);
-        self.passed(key);
-    }
-
-    fn count_in(&mut self, items: usize) {
+    /// Counts what has been put in.
+    pub(super) fn count_in(&mut self, items: usize) {
         self.count.pushed += items as u64;
         self.count.peak_len = self.count.peak_len.max(self.ring.len());
     }
@@ -128,8 +164,8 @@ impl<T> State<T> {
         slot: &mut Option<T>,
         victims: &mut Victims<'_, T>,
     ) -> Step<Pushed> {
-        if !victims.has_room() {
-            return Step::Stop(Pushed::Crowded);
+        if !victims.has_room(1) {
+            return Step::Stop(Pushed::Crowded(1));
         }
         if let Some(item) = slot.take() {
             self.count.pushed += 1;
@@ -139,36 +175,25 @@ impl<T> State<T> {
         Step::Done(Pushed::Queued)
     }
 
-    pub(super) fn evict(&mut self, victims: &mut Victims<'_, T>) -> Evicted {
-        if !victims.has_room() {
-            return Evicted::Crowded;
+    /// Evicts the oldest. There must be room for so many victims.
+    pub(super) fn evict(&mut self, items: usize, victims: &mut Victims<'_, T>) {
+        for _ in 0..items {
+            let Some(item) = self.ring.pop() else { return };
+            self.count.dropped_oldest += u64::from(!planted("evict_uncounted"));
+            victims.push(item, DropReason::Oldest);
         }
-        let Some(item) = self.ring.pop() else {
-            return Evicted::Nothing;
-        };
-        self.count.dropped_oldest += u64::from(!planted("evict_uncounted"));
-        victims.push(item, DropReason::Oldest);
-        Evicted::One
     }
 
-    /// Evicts what does not fit any more. False: make room for more victims and call again.
-    pub(in crate::queue) fn shrink(&mut self, victims: &mut Victims<'_, T>) -> bool {
-        while self.ring.len().saturating_add(self.reserved) > self.capacity
-            || self.ring.weight() > self.max_weight
-        {
-            match self.evict(victims) {
-                Evicted::One => {}
-                Evicted::Nothing => break,
-                Evicted::Crowded => return false,
-            }
+    /// Evicts what does not fit any more. `Err`: make room for so many victims and call again.
+    pub(in crate::queue) fn shrink(&mut self, victims: &mut Victims<'_, T>) -> Result<(), usize> {
+        let taken = self.ring.len().saturating_add(self.reserved);
+        let many = taken.saturating_sub(self.capacity).min(self.ring.len());
+        let heavy = self.ring.weight().saturating_sub(self.max_weight);
+        let items = many.max(self.ring.oldest_weighing(heavy));
+        if !victims.has_room(items) {
+            return Err(items);
         }
-        true
+        self.evict(items, victims);
+        Ok(())
     }
-}
-
-/// What came of making room.
-pub(super) enum Evicted {
-    One,
-    Nothing,
-    Crowded,
 }

@@ -31,8 +31,7 @@ impl<T> State<T> {
     fn wake_producers(&mut self, wakes: &mut WakeList) -> usize {
         let claims = self.pushing.claims();
         let mut slots = self.room().saturating_sub(claims.units);
-        let used = self.ring.weight().saturating_add(claims.weight);
-        let mut weight = self.max_weight.saturating_sub(used);
+        let mut weight = self.spare_weight().checked_sub(claims.weight);
         let (closed, revoked, max) = (self.closed, self.revoked, self.max_weight);
         if slots == 0 && self.parked == 0 && !closed && !self.ring.is_weighted() {
             return 0;
@@ -43,26 +42,34 @@ impl<T> State<T> {
         if closed && planted("close_forgets_producers") {
             return 0;
         }
-        self.pushing.wake(wakes, |need| match need {
-            _ if revoked || need.weight() > max => Verdict::Wake,
-            Need::Weight { weight: own } if own <= weight => {
-                weight -= own;
-                Verdict::Wake
-            }
-            Need::Weight { .. } => {
-                weight = 0;
-                if closed { Verdict::Skip } else { Verdict::Stop }
-            }
-            _ if closed => Verdict::Wake,
+        // `None`: somebody who was woken was overtaken since, and will block those behind.
+        let mut take = |own: usize| {
+            weight = weight.and_then(|weight| weight.checked_sub(own));
+            weight.is_some()
+        };
+        // After a new bound all are looked at, for some may have become too heavy behind one that waits for weight.
+        let stop = if self.rebound {
+            Verdict::Skip
+        } else {
+            Verdict::Stop
+        };
+        let beyond = self.pushing.wake(wakes, |need| match need {
+            _ if revoked => Verdict::Dismiss,
+            _ if need.weight() > max => Verdict::Nudge,
+            Need::Weight { weight: own } if take(own) => Verdict::Wake,
+            Need::Weight { .. } if closed => Verdict::Skip,
+            Need::Weight { .. } => stop,
+            _ if closed => Verdict::Dismiss,
             // Without a slot nobody behind can go on but a sink that holds one.
             _ if slots == 0 => Verdict::Skip,
-            _ if need.weight() <= weight => {
+            _ if take(need.weight()) => {
                 slots -= 1;
-                weight -= need.weight();
                 Verdict::Wake
             }
-            _ => Verdict::Stop,
-        })
+            _ => stop,
+        });
+        self.rebound &= beyond > 0;
+        beyond
     }
 
     fn wake_consumers(&mut self, wakes: &mut WakeList) -> usize {
