@@ -52,6 +52,8 @@ async fn a_cost_above_the_burst_takes_its_time_and_no_more() {
         times(&limiter, &[25, 1, 12, 1]).await,
         [2_000, 2_100, 3_300, 3_400]
     );
+    let limited = limiter.try_acquire(1).unwrap_err();
+    assert_eq!(limited.retry_after, ms(100), "all is paid");
 }
 
 // guarantee: R3
