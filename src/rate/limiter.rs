@@ -171,15 +171,16 @@ impl RateLimiter {
     fn with<R>(&self, action: impl FnOnce(&mut Line, Instant) -> R) -> R {
         let now = Instant::now();
         let mut called = WakeList::new();
-        let result = {
+        let (result, spare) = {
             let mut line = lock(&self.line);
             let result = action(&mut line, now);
             if let Some(waker) = line.take_called() {
                 called.push(waker);
             }
-            result
+            (result, line.take_spare())
         };
         called.wake_all();
+        drop(spare);
         result
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Line {
     stuck: bool,
     /// To be woken when the lock is released.
     called: Option<Waker>,
+    /// Of one who was called and passed at once, so that the call went to the next: to be dropped outside of the lock.
+    spare: Option<Waker>,
 }
 
 impl Line {
@@ -80,6 +82,7 @@ impl Line {
             queued: 0,
             stuck: false,
             called: None,
+            spare: None,
         }
     }
 
@@ -104,6 +107,11 @@ impl Line {
     /// The one to be woken when the lock is released.
     pub(super) fn take_called(&mut self) -> Option<Waker> {
         self.called.take()
+    }
+
+    /// What is left of a call that went to somebody else.
+    pub(super) fn take_spare(&mut self) -> Option<Waker> {
+        self.spare.take()
     }
 
     pub(super) fn try_take(&mut self, now: Instant, n: u32) -> Result<(), Limited<()>> {
@@ -323,7 +331,7 @@ impl Line {
         };
         if let Some(waker) = head.get_mut().waker.take() {
             head.get_mut().expected = Some(now);
-            self.called = Some(waker);
+            self.spare = self.called.replace(waker).or(self.spare.take());
         }
     }
 }
