@@ -159,6 +159,10 @@ impl World<'_> {
         }
     }
 
+    #[expect(
+        clippy::await_holding_refcell_ref,
+        reason = "the call keeps the items until it is over; then they are looked at"
+    )]
     fn pushing(&mut self, start: &Start) -> Option<(u64, Work, Option<u8>)> {
         let (owner, tx) = self.tx(start.handle)?;
         let mut within = None;
@@ -216,6 +220,10 @@ impl World<'_> {
         Some((owner, work, within))
     }
 
+    #[expect(
+        clippy::await_holding_refcell_ref,
+        reason = "the call keeps the items until it is over; then they are looked at"
+    )]
     fn pulling(&mut self, start: &Start) -> Option<(u64, Work, Option<u8>)> {
         let (owner, rx) = self.rx(start.handle)?;
         let mut within = None;

@@ -141,7 +141,7 @@ impl World<'_> {
                 "{took} of {len}, too early for a batch of {max}"
             );
             let share = oracle.share(ticket).map(|share| share.min(max));
-            take = Some(share.unwrap_or(took.min(all)));
+            take = Some(share.unwrap_or_else(|| took.min(all)));
         }
         let want = match take {
             Some(take) => Poll::Ready(Some(oracle.take(take))),

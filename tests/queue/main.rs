@@ -5,6 +5,7 @@ mod close;
 mod pull;
 mod push;
 mod sink;
+mod turns;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

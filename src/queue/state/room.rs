@@ -16,9 +16,12 @@ impl<T> State<T> {
         if planted("waiter_out_of_turn") {
             return self.fits(need, Claims::default());
         }
+        if key.is_some_and(|key| !self.pushing.is_woken(key)) {
+            return false;
+        }
         let ahead = self.ahead(key);
-        key.is_none_or(|key| self.pushing.is_woken(key) && ahead.weight <= self.spare_weight())
-            && self.fits(need, ahead)
+        // Where one ahead waits for weight that is not there, nobody behind it enters.
+        (key.is_none() || ahead.weight <= self.spare_weight()) && self.fits(need, ahead)
     }
 
     /// What is not for this call: the claims of those ahead of a waiter, or what is held against newcomers.
