@@ -331,7 +331,7 @@ impl Line {
         };
         if let Some(waker) = head.get_mut().waker.take() {
             head.get_mut().expected = Some(now);
-            self.spare = self.called.replace(waker).or(self.spare.take());
+            self.spare = self.called.replace(waker).or_else(|| self.spare.take());
         }
     }
 }
