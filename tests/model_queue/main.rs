@@ -1,3 +1,5 @@
+//! guarantee: T3, T4
+//!
 //! The queue against a model of its guarantees: random calls, and after every one of them the contents, the counters,
 //! the fate of every item and the wakes are compared. `PROPTEST_CASES` sets how many sequences a policy gets.
 
