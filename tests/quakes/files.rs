@@ -10,7 +10,9 @@ pub(crate) const HEADER: &str = "time,latitude,longitude,depth,mag,magType,nst,g
     horizontalError,depthError,magError,magNst,status,locationSource,magSource";
 
 pub(crate) fn temporary(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quakes");
+    // One for each run, so that two at once do not meet.
+    let run = format!("quakes-{}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(run);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(name);
     let _ = fs::remove_file(&path);
