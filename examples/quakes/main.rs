@@ -1,4 +1,4 @@
-//! The main job: a month of earthquakes as the U.S. Geological Survey publishes it, replayed as if it came in live.
+//! The main job: earthquakes as the U.S. Geological Survey publishes them, replayed as if they came in live.
 //!
 //! ```text
 //! file -> queue -> batches of 100 or 1 s -> rate limit -> JSON Lines -> broadcast -> alerts
