@@ -3,10 +3,10 @@
 //! A filter is a path of parts: `queue`, `batch/xt`, `queue/64 bytes/4p4c`. Each part must be found, in this order, in
 //! the path `<concept>/<case>/<mode>`; a concept's name as the first part means that concept alone.
 
+mod bulk;
 #[expect(dead_code, reason = "the concepts to come use the rest")]
 mod harness;
 mod queue;
-#[expect(dead_code, reason = "the concepts to come use the rest")]
 mod race;
 mod report;
 
@@ -52,6 +52,8 @@ fn main() -> ExitCode {
             pace.rounds, pace.round
         );
     }
+    // As its documentation asks for.
+    crossfire::detect_backoff_cfg();
     let mut sound = true;
     let mut ran = 0;
     for (concept, cases) in CONCEPTS {

@@ -1,6 +1,7 @@
 //! Producers against consumers, as tasks: on one thread, on two workers, or a thread for each side.
 
 use std::future::Future;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
@@ -34,7 +35,9 @@ impl Mode {
 }
 
 /// What is carried: a number that can be counted up at the other end.
-pub(crate) trait Item: Send + Sync + Clone + Default + 'static {
+pub(crate) trait Item:
+    Send + Sync + Unpin + Clone + Default + std::fmt::Debug + 'static
+{
     const NAME: &'static str;
     fn of(number: u64) -> Self;
     fn number(&self) -> u64;
@@ -87,8 +90,21 @@ impl Tally {
     #[inline]
     pub(crate) fn add<T: Item>(&mut self, item: T) {
         self.count += 1;
-        self.sum = self.sum.wrapping_add(std::hint::black_box(item).number());
+        self.sum = self.sum.wrapping_add(black_box(item).number());
     }
+
+    #[inline]
+    pub(crate) fn add_all<T: Item>(&mut self, items: &[T]) {
+        self.count += items.len() as u64;
+        self.sum = black_box(items)
+            .iter()
+            .fold(self.sum, |sum, item| sum.wrapping_add(item.number()));
+    }
+}
+
+/// As many handles as there are users of one.
+pub(crate) fn copies<H: Clone>(handle: H, count: usize) -> Vec<H> {
+    vec![handle; count]
 }
 
 /// The numbers that producer `index` of `producers` sends, so that together they send all below `items`.
