@@ -3,9 +3,12 @@
 //! A filter is a path of parts: `queue`, `batch/xt`, `queue/64 bytes/4p4c`. Each part must be found, in this order, in
 //! the path `<concept>/<case>/<mode>`; a concept's name as the first part means that concept alone.
 
+mod batch;
 mod bulk;
+mod growth;
 #[expect(dead_code, reason = "the concepts to come use the rest")]
 mod harness;
+mod heap;
 mod queue;
 mod race;
 mod report;
@@ -18,7 +21,12 @@ use report::{Lines, Table};
 
 type Concept = (&'static str, fn() -> Vec<Case>);
 
-const CONCEPTS: &[Concept] = &[("queue", queue::cases)];
+const CONCEPTS: &[Concept] = &[
+    ("queue", queue::cases),
+    ("batch", batch::cases),
+    ("growth", growth::cases),
+    ("heap", heap::cases),
+];
 
 fn main() -> ExitCode {
     // `cargo bench` says `--bench`; `cargo test` says nothing, and wants to know only whether the benches still run.

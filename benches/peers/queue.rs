@@ -17,7 +17,7 @@ pub(crate) struct Way {
 
 impl Way {
     /// As in `4P1C`.
-    fn parties(self) -> String {
+    pub(crate) fn parties(self) -> String {
         format!("{}P{}C", self.producers, self.consumers)
     }
 }

@@ -114,17 +114,23 @@ impl Table {
             line.extend(columns.iter().map(|(_, rows)| cell(rows, name)));
             grid.push(line);
         }
-        let mut best = vec!["best peer / ours".to_owned()];
-        best.extend(
-            columns
-                .iter()
-                .map(|(_, rows)| ratio(rows, &[Role::Peer, Role::Glue])),
-        );
-        grid.push(best);
+        let mut summary = |title: &str, roles: &[Role], show: fn(&'static str, f64) -> String| {
+            let mut line = vec![title.to_owned()];
+            line.extend(columns.iter().map(|(_, rows)| {
+                best(rows, roles).map_or_else(|| "-".to_owned(), |(name, ratio)| show(name, ratio))
+            }));
+            grid.push(line);
+        };
+        summary("best peer", &[Role::Peer, Role::Glue], |name, _| {
+            name.to_owned()
+        });
+        summary("best peer / ours", &[Role::Peer, Role::Glue], |_, ratio| {
+            format!("{ratio:.2}")
+        });
         if names.iter().any(|(_, role)| *role == Role::Glue) {
-            let mut glue = vec!["tokio glue / ours".to_owned()];
-            glue.extend(columns.iter().map(|(_, rows)| ratio(rows, &[Role::Glue])));
-            grid.push(glue);
+            summary("tokio glue / ours", &[Role::Glue], |_, ratio| {
+                format!("{ratio:.2}")
+            });
         }
         print_grid(&grid);
         for (column, rows) in &columns {
@@ -149,20 +155,16 @@ fn cell(rows: &[Row], name: &str) -> String {
 }
 
 /// The best of these roles, and its figure divided by ours.
-fn ratio(rows: &[Row], roles: &[Role]) -> String {
+fn best(rows: &[Row], roles: &[Role]) -> Option<(&'static str, f64)> {
     let value = |row: &Row| row.outcome.as_ref().ok().map(|figure| figure.value());
     let ours = rows
         .iter()
         .find(|row| row.role == Role::Ours)
-        .and_then(value);
+        .and_then(value)?;
     let others = rows.iter().filter(|row| roles.contains(&row.role));
-    let best = others
-        .filter_map(|row| Some((row.contender, value(row)?)))
-        .min_by(|a, b| a.1.total_cmp(&b.1));
-    match (best, ours) {
-        (Some((name, best)), Some(ours)) => format!("{:.2} {name}", best / ours),
-        _ => "-".to_owned(),
-    }
+    let values = others.filter_map(|row| Some((row.contender, value(row)?)));
+    let (name, best) = values.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some((name, best / ours))
 }
 
 fn print_grid(grid: &[Vec<String>]) {
