@@ -4,14 +4,18 @@
 //! the path `<concept>/<case>/<mode>`; a concept's name as the first part means that concept alone.
 
 mod batch;
+mod broadcast;
 mod bulk;
+mod chain;
+mod cpu;
 mod growth;
-#[expect(dead_code, reason = "the concepts to come use the rest")]
 mod harness;
 mod heap;
 mod queue;
 mod race;
+mod rate;
 mod report;
+mod waiting;
 
 use std::process::ExitCode;
 use std::{env, fs};
@@ -26,6 +30,10 @@ const CONCEPTS: &[Concept] = &[
     ("batch", batch::cases),
     ("growth", growth::cases),
     ("heap", heap::cases),
+    ("broadcast", broadcast::cases),
+    ("rate", rate::cases),
+    ("chain", chain::cases),
+    ("waiting", waiting::cases),
 ];
 
 fn main() -> ExitCode {

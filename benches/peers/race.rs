@@ -113,13 +113,33 @@ pub(crate) fn share(items: u64, producers: usize, index: usize) -> Range<u64> {
     items * index / producers..items * (index + 1) / producers
 }
 
-/// Runs all to their end and says how long it took from the first start to the last end.
-///
-/// Runtimes and tasks stand ready before the clock starts. Together the consumers must see each number below `items` once.
+/// [`run`] where the consumers share: together they must see each number below `items` once.
 pub(crate) fn race<P, C>(mode: Mode, items: u64, producers: Vec<P>, consumers: Vec<C>) -> Duration
 where
     P: Future<Output = ()> + Send + 'static,
     C: Future<Output = Tally> + Send + 'static,
+{
+    let (took, tallies) = run(mode, producers, consumers);
+    let mut seen = Tally::default();
+    for tally in tallies {
+        seen.count += tally.count;
+        seen.sum = seen.sum.wrapping_add(tally.sum);
+    }
+    assert_eq!(seen, Tally::below(items), "not what was sent");
+    took
+}
+
+/// Runs all to their end and says how long it took from the first start to the last end, and what the consumers answer.
+///
+/// Runtimes and tasks stand ready before the clock starts.
+pub(crate) fn run<P, C>(
+    mode: Mode,
+    producers: Vec<P>,
+    consumers: Vec<C>,
+) -> (Duration, Vec<C::Output>)
+where
+    P: Future<Output = ()> + Send + 'static,
+    C: Future<Output: Send> + Send + 'static,
 {
     let start = Arc::new(Barrier::new(producers.len() + consumers.len()));
     let (producers, consumers) = match mode {
@@ -131,12 +151,6 @@ where
             (pushing.join().expect("a producer panicked"), consumers)
         }),
     };
-    let mut seen = Tally::default();
-    for (_, tally) in &consumers {
-        seen.count += tally.count;
-        seen.sum = seen.sum.wrapping_add(tally.sum);
-    }
-    assert_eq!(seen, Tally::below(items), "not what was sent");
     let laps = producers
         .iter()
         .map(|(lap, ())| lap)
@@ -147,7 +161,8 @@ where
         .min()
         .expect("at least one task");
     let to = laps.map(|lap| lap.to).max().expect("at least one task");
-    to - from
+    let answers = consumers.into_iter().map(|(_, answer)| answer);
+    (to - from, answers.collect())
 }
 
 /// The time of one task.

@@ -114,23 +114,31 @@ impl Table {
             line.extend(columns.iter().map(|(_, rows)| cell(rows, name)));
             grid.push(line);
         }
-        let mut summary = |title: &str, roles: &[Role], show: fn(&'static str, f64) -> String| {
-            let mut line = vec![title.to_owned()];
-            line.extend(columns.iter().map(|(_, rows)| {
-                best(rows, roles).map_or_else(|| "-".to_owned(), |(name, ratio)| show(name, ratio))
-            }));
-            grid.push(line);
-        };
-        summary("best peer", &[Role::Peer, Role::Glue], |name, _| {
-            name.to_owned()
-        });
-        summary("best peer / ours", &[Role::Peer, Role::Glue], |_, ratio| {
-            format!("{ratio:.2}")
-        });
-        if names.iter().any(|(_, role)| *role == Role::Glue) {
-            summary("tokio glue / ours", &[Role::Glue], |_, ratio| {
+        let all = [Role::Peer, Role::Glue];
+        let ours = names.iter().filter(|(_, role)| *role == Role::Ours);
+        for (index, (ours, _)) in ours.enumerate() {
+            let short = if *ours == "pushpull" { "ours" } else { ours };
+            let mut summary = |title: String, roles: &[Role], show: fn(&str, f64) -> String| {
+                let mut line = vec![title];
+                line.extend(columns.iter().map(|(_, rows)| {
+                    let best = best(rows, roles, ours);
+                    best.map_or_else(|| "-".to_owned(), |(name, ratio)| show(name, ratio))
+                }));
+                grid.push(line);
+            };
+            if index == 0 {
+                summary("best peer".to_owned(), &all, |name, _| name.to_owned());
+            }
+            summary(format!("best peer / {short}"), &all, |_, ratio| {
                 format!("{ratio:.2}")
             });
+            if names.iter().any(|(_, role)| *role == Role::Glue) {
+                summary(
+                    format!("tokio glue / {short}"),
+                    &[Role::Glue],
+                    |_, ratio| format!("{ratio:.2}"),
+                );
+            }
         }
         print_grid(&grid);
         for (column, rows) in &columns {
@@ -154,12 +162,12 @@ fn cell(rows: &[Row], name: &str) -> String {
     }
 }
 
-/// The best of these roles, and its figure divided by ours.
-fn best(rows: &[Row], roles: &[Role]) -> Option<(&'static str, f64)> {
+/// The best of these roles, and its figure divided by that of one of ours.
+fn best(rows: &[Row], roles: &[Role], ours: &str) -> Option<(&'static str, f64)> {
     let value = |row: &Row| row.outcome.as_ref().ok().map(|figure| figure.value());
     let ours = rows
         .iter()
-        .find(|row| row.role == Role::Ours)
+        .find(|row| row.contender == ours)
         .and_then(value)?;
     let others = rows.iter().filter(|row| roles.contains(&row.role));
     let values = others.filter_map(|row| Some((row.contender, value(row)?)));
