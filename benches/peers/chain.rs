@@ -130,7 +130,7 @@ fn chain(mode: Mode, producers: usize) -> Vec<Contender> {
                 counter.0
             })
         }),
-        Contender::glue("tokio by hand", move |items| {
+        Contender::peer("tokio by hand", move |items| {
             over_tokio(mode, producers, items, |mut rx| async move {
                 let mut counter = Counter::default();
                 let limiter = governor();
