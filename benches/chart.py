@@ -5,7 +5,8 @@
     python3 benches/chart.py --print [file]...  the full table on standard output, from these files
 
 In Markdown, what stands between `<!-- peers:begin -->` and `<!-- peers:end -->` is written anew, with one row a case;
-after `<!-- peers:begin full -->`, with one row for each case and mode. Files without these marks are left alone.
+after `<!-- peers:begin full -->`, with one row for each case and mode; after `<!-- peers:begin headline -->`, with what
+the chart shows. Files without these marks are left alone.
 """
 
 import argparse
@@ -132,6 +133,20 @@ def full(cells):
     return text
 
 
+def headline(cells):
+    """One table: the cases of the chart."""
+    text = ["", f"| nanoseconds an item | {OURS} | best peer | | tokio | |", "|---|--:|---|--:|--:|--:|"]
+    for bench, case, mode, title in PICKED:
+        cell = cells.get((bench, case, mode))
+        if cell is None or not cell.ours:
+            continue
+        peer = f"{cell.peer[1]}: {number(cell.peer[0])}" if cell.peer else ""
+        glue = number(cell.glue[0]) if cell.glue else ""
+        ratios = [times(cell.ratio(other)) if other else "" for other in (cell.peer, cell.glue)]
+        text.append(f"| {title} | {number(cell.ours)} | {peer} | {ratios[0]} | {glue} | {ratios[1]} |")
+    return text
+
+
 def behind(cells):
     """Where a peer wins, said in words."""
     lost = [(key, cell) for key, cell in cells.items() if cell.peer and cell.ours and cell.ratio(cell.peer) < 0.995]
@@ -195,8 +210,9 @@ def rewrite(path, cells, facts):
         return False
     with open(path, encoding="utf-8") as file:
         before = file.read()
-    marks = re.compile(r"(<!-- peers:begin( full)? -->\n).*?(<!-- peers:end -->)", re.DOTALL)
-    fill = lambda found: f"{found[1]}\n{markdown(cells, facts, full if found[2] else compact)}\n\n{found[3]}"
+    marks = re.compile(r"(<!-- peers:begin( full| headline)? -->\n).*?(<!-- peers:end -->)", re.DOTALL)
+    tables = {None: compact, " full": full, " headline": headline}
+    fill = lambda found: f"{found[1]}\n{markdown(cells, facts, tables[found[2]])}\n\n{found[3]}"
     after, count = marks.subn(fill, before)
     if after != before:
         with open(path, "w", encoding="utf-8") as file:
