@@ -1,18 +1,26 @@
 //! The one place where the crate names its synchronisation primitives, so that loom can stand in for them.
 
+#[expect(unsafe_code, reason = "a lock hands out the only reference to what it guards")]
+mod lock;
+#[cfg(not(pushpull_loom))]
+pub(crate) mod spin;
+
 #[cfg(not(pushpull_loom))]
 mod imp {
+    pub(crate) use std::cell::UnsafeCell;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
     pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 }
 
 #[cfg(pushpull_loom)]
 mod imp {
+    pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
 pub(crate) use imp::*;
+pub(crate) use lock::{Guard, Lock};
 
 /// Locks without regard to poison: no user code runs under a lock of this crate, so a poisoned lock still guards
 /// whole state.
