@@ -82,7 +82,7 @@ impl<T> Consumer<T> {
     /// # Errors
     /// [`Empty`](PullError::Empty), or [`Closed`](PullError::Closed) when nothing will come any more.
     pub fn try_pull(&self) -> Result<T, PullError> {
-        match self.shared.attempt(|state| state.pull(None)) {
+        match self.shared.pull_now() {
             Ok(Some(item)) => Ok(item),
             Ok(None) => Err(PullError::Closed),
             Err(_) => Err(PullError::Empty),
@@ -177,6 +177,10 @@ impl<T> Consumer<T> {
     pub fn try_pull_many(&self, out: &mut Vec<T>, limit: usize) -> Result<usize, PullError> {
         assert!(limit > 0, "a limit of 0 would pull nothing for ever");
         loop {
+            let run = self.shared.pull_run_now(out, limit);
+            if run > 0 {
+                return Ok(run);
+            }
             match self
                 .shared
                 .attempt(|state| state.pull_run(None, out, limit))
@@ -379,7 +383,7 @@ impl<T> Consumer<T> {
 
     /// Whether pushes are refused. There may still be items to pull.
     pub fn is_closed(&self) -> bool {
-        self.shared.read(State::is_closed)
+        self.shared.has_closed()
     }
 }
 
@@ -388,7 +392,7 @@ impl<T> Stream for Consumer<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.get_mut();
-        coop::spend(cx, |cx| this.shared.poll_pull(cx, &mut this.key))
+        coop::spend_share(cx, |cx| this.shared.poll_pull(cx, &mut this.key))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -153,7 +153,7 @@ macro_rules! control {
             /// assert_eq!((tx.len(), rx.is_empty(), rx.capacity()), (1, false, 4));
             /// ```
             pub fn len(&self) -> usize {
-                self.shared.read(|state| state.ring.len())
+                self.shared.lanes.len()
             }
 
             /// Whether nothing is queued. It may have changed before the caller reads it.

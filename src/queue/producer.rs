@@ -409,7 +409,7 @@ impl<T> Producer<T> {
 
     /// Whether pushes are refused: the queue is closed, or this handle was closed as a sink.
     pub fn is_closed(&self) -> bool {
-        self.is_handle_closed() || self.shared.read(State::is_closed)
+        self.is_handle_closed() || self.shared.has_closed()
     }
 
     fn is_handle_closed(&self) -> bool {

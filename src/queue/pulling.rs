@@ -7,14 +7,68 @@ use crate::coop;
 
 use super::shared::Shared;
 use super::state::Side;
-use super::waiters::Key;
+use super::waiters::{Key, Need};
 
 impl<T> Shared<T> {
+    #[inline]
     pub(super) fn poll_pull(&self, cx: &mut Context<'_>, key: &mut Option<Key>) -> Poll<Option<T>> {
+        if key.is_none() {
+            let item = self.lanes.pull();
+            if item.is_some() {
+                return Poll::Ready(item);
+            }
+        }
+        self.poll_pull_by_the_rules(cx, key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_pull_by_the_rules(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut Option<Key>,
+    ) -> Poll<Option<T>> {
         self.poll(cx, Side::Pulling, key, |state, key| state.pull(key))
     }
 
+    /// An item, if there is one.
+    #[inline]
+    pub(super) fn pull_now(&self) -> Result<Option<T>, Need> {
+        match self.lanes.pull() {
+            Some(item) => Ok(Some(item)),
+            None => self.attempt(|state| state.pull(None)),
+        }
+    }
+
+    /// A run of items, if there are any and a plain look may take them.
+    #[inline]
+    pub(super) fn pull_run_now(&self, out: &mut Vec<T>, limit: usize) -> usize {
+        let run = limit.min(self.lanes.glance());
+        if out.capacity() - out.len() < run {
+            out.reserve(run);
+        }
+        self.lanes.pull_run(out, limit)
+    }
+
     pub(super) fn poll_pull_run(
+        &self,
+        cx: &mut Context<'_>,
+        key: &mut Option<Key>,
+        out: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if key.is_none() {
+            let run = self.pull_run_now(out, limit);
+            if run > 0 {
+                return Poll::Ready(run);
+            }
+        }
+        self.poll_pull_run_by_the_rules(cx, key, out, limit)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_pull_run_by_the_rules(
         &self,
         cx: &mut Context<'_>,
         key: &mut Option<Key>,
@@ -40,6 +94,7 @@ pub(super) struct Pull<'a, T> {
 }
 
 impl<T> Pull<'_, T> {
+    #[inline]
     pub(super) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.shared.poll_pull(cx, &mut self.key)
     }
@@ -48,12 +103,14 @@ impl<T> Pull<'_, T> {
 impl<T> Future for Pull<'_, T> {
     type Output = Option<T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend(cx, |cx| self.poll_unbudgeted(cx))
+        coop::spend_share(cx, |cx| self.poll_unbudgeted(cx))
     }
 }
 
 impl<T> Drop for Pull<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.shared.leave(Side::Pulling, &mut self.key);
     }

@@ -14,7 +14,23 @@ use super::{DropReason, Overflow, PushError};
 
 impl<T> Shared<T> {
     /// Pushes what is in `slot`, by the queue's policy; it stays there unless it was taken.
+    #[inline]
     pub(super) fn poll_push(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut Option<T>,
+        weight: usize,
+        key: &mut Option<Key>,
+    ) -> Poll<Result<(), Refusal>> {
+        if key.is_none() && self.lanes.push(slot) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_push_by_the_rules(cx, slot, weight, key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_push_by_the_rules(
         &self,
         cx: &mut Context<'_>,
         slot: &mut Option<T>,
@@ -48,6 +64,7 @@ pub(super) struct Push<'a, T> {
 impl<T> Unpin for Push<'_, T> {}
 
 impl<'a, T> Push<'a, T> {
+    #[inline]
     pub(super) fn new(shared: &'a Shared<T>, item: T, closed: bool) -> Self {
         let weight = shared.weigh(&item);
         Self {
@@ -60,6 +77,7 @@ impl<'a, T> Push<'a, T> {
     }
 
     /// Polls without regard to tokio's budget, for threads that are not tasks.
+    #[inline]
     pub(super) fn poll_unbudgeted(
         &mut self,
         cx: &mut Context<'_>,
@@ -122,13 +140,25 @@ impl<'a, T> Push<'a, T> {
 impl<T> Future for Push<'_, T> {
     type Output = Result<(), PushError<T>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend(cx, |cx| self.poll_unbudgeted(cx))
+        coop::spend_share(cx, |cx| self.poll_unbudgeted(cx))
     }
 }
 
 impl<T> Drop for Push<'_, T> {
+    #[inline]
     fn drop(&mut self) {
+        if self.slot.is_some() || self.key.is_some() {
+            self.cancel();
+        }
+    }
+}
+
+impl<T> Push<'_, T> {
+    #[cold]
+    #[inline(never)]
+    fn cancel(&mut self) {
         if self.slot.is_none() {
             return self.shared.leave(Side::Pushing, &mut self.key);
         }
@@ -157,7 +187,7 @@ impl<T> Future for PushFrom<'_, T> {
             return Poll::Ready(Ok(()));
         };
         let weight = this.shared.weigh(item);
-        coop::spend(cx, |cx| {
+        coop::spend_share(cx, |cx| {
             let pushed = this.shared.poll_push(cx, this.slot, weight, &mut this.key);
             pushed.map_err(|refusal| refusal.about(()))
         })
@@ -186,6 +216,14 @@ impl<T> PushMany<'_, T> {
         }
         while !self.items.is_empty() {
             let moved = if shared.moves_runs() {
+                let run = match self.key {
+                    None => shared.lanes.push_run(self.items),
+                    Some(_) => 0,
+                };
+                if run > 0 {
+                    self.moved += run;
+                    continue;
+                }
                 shared.poll(cx, Side::Pushing, &mut self.key, |state, key| {
                     state.push_run(self.items, key, true)
                 })
@@ -255,6 +293,10 @@ impl<T> Shared<T> {
             return Ok(0);
         }
         if self.moves_runs() {
+            let run = self.lanes.push_run(items);
+            if run > 0 {
+                return Ok(run);
+            }
             return match self.attempt(|state| state.push_run(items, None, false)) {
                 Ok(moved) => moved.map_err(|refusal| refusal.about(())),
                 Err(_) => Err(PushError::Full(())),

@@ -1,4 +1,4 @@
-//! The state of a queue behind its lock, with everything that has to happen outside of it: user code, allocation, waking.
+//! The state of a queue behind its locks, with everything that has to happen outside of it: user code, allocation, waking.
 
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use crate::meter::{Percentiles, Reading, Registration, Source, TimeInQueue};
-use crate::sync::{AtomicBool, Mutex, MutexGuard, lock, planted};
+use crate::sync::{AtomicBool, planted};
 use crate::wake::WakeList;
 
-use super::ring::Ring;
+use super::ring::{Both, Lanes, Ring};
 use super::state::{Pushed, Refusal, Side, State, Step};
 use super::victims::{OnDrop, Outlet, Victims};
 use super::waiters::{Key, Need, Node};
@@ -19,7 +19,7 @@ pub(super) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 /// What all handles of a queue share.
 pub(super) struct Shared<T> {
-    state: Mutex<State<T>>,
+    pub(super) lanes: Lanes<T, State<T>>,
     pub(super) overflow: Overflow,
     weigh: Option<Weigh<T>>,
     on_drop: Option<OnDrop<T>>,
@@ -27,8 +27,6 @@ pub(super) struct Shared<T> {
     times: Option<TimeInQueue>,
     /// Set before those are woken who wait for the end, for a look without the lock.
     closed: AtomicBool,
-    #[cfg(test)]
-    pub(super) locks: std::sync::atomic::AtomicUsize,
 }
 
 /// Storage prepared outside of the lock, and old storage on its way out.
@@ -71,22 +69,18 @@ impl<T> Shared<T> {
         times: Option<TimeInQueue>,
     ) -> Self {
         Self {
-            state: Mutex::new(state),
+            lanes: Lanes::new(state),
             overflow,
             weigh,
             on_drop,
             registration,
             times,
             closed: AtomicBool::new(false),
-            #[cfg(test)]
-            locks: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        #[cfg(test)]
-        self.locks.fetch_add(1, Ordering::Relaxed);
-        lock(&self.state)
+    fn lock(&self) -> Both<'_, T, State<T>> {
+        self.lanes.both()
     }
 
     /// Whether the queue has been closed; if not, whoever waits for that is yet to be woken.
@@ -254,7 +248,7 @@ impl<T> Shared<T> {
     }
 
     /// Ends a critical section: the lock is released, then everybody is woken who can go on.
-    fn release(&self, mut state: MutexGuard<'_, State<T>>) {
+    fn release(&self, mut state: Both<'_, T, State<T>>) {
         let mut wakes = WakeList::new();
         let mut beyond = state.settle(&mut wakes);
         if state.is_closed() {
@@ -313,10 +307,20 @@ impl<T> Shared<T> {
     }
 
     /// A push that does not wait.
+    #[inline]
     pub(super) fn push_now(&self, item: T) -> Result<(), PushError<T>> {
-        let weight = self.weigh(&item);
-        let overflow = self.overflow.at_once();
         let mut slot = Some(item);
+        if self.lanes.push(&mut slot) {
+            return Ok(());
+        }
+        self.push_now_by_the_rules(slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_now_by_the_rules(&self, mut slot: Option<T>) -> Result<(), PushError<T>> {
+        let weight = slot.as_ref().map_or(0, |item| self.weigh(item));
+        let overflow = self.overflow.at_once();
         self.with_victims(&mut slot, |state, slot, victims| {
             state.push(slot, weight, None, overflow, victims)
         })
@@ -358,7 +362,7 @@ impl<T> Shared<T> {
         }
         let plan = |state: &State<T>| {
             let slots = state.capacity.max(state.ring.len());
-            (state.ring.allocated() > slots && size_of::<T>() > 0).then_some(slots)
+            (state.ring.exceeds(slots) && size_of::<T>() > 0).then_some(slots)
         };
         if let Some(slots) = self.read(plan) {
             let mut room = Some(Ring::with_room(self.is_weighted(), slots));

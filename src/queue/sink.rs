@@ -77,7 +77,7 @@ impl<T> SinkSide<T> {
         ready!(self.poll_unpark(shared, cx))?;
         let waits = match shared.overflow {
             Overflow::DropNewest | Overflow::DropOldest => {
-                if shared.read(State::is_closed) {
+                if shared.has_closed() {
                     shared.count_refusal();
                     return Poll::Ready(Err(PushError::Closed(())));
                 }
@@ -97,6 +97,10 @@ impl<T> SinkSide<T> {
         let Phase::Waiting(key) = phase else {
             return Poll::Pending;
         };
+        if key.is_none() && shared.lanes.reserve() {
+            *phase = Phase::Reserved;
+            return Poll::Ready(Ok(()));
+        }
         let reserved = ready!(shared.poll(cx, Side::Pushing, key, |state, key| {
             state.reserve(key, waits)
         }));
@@ -117,6 +121,9 @@ impl<T> SinkSide<T> {
         let weight = shared.weigh(&item);
         let mut slot = Some(item);
         if let Phase::Ready = std::mem::replace(self.phase(), Phase::Idle) {
+            if shared.lanes.push(&mut slot) {
+                return Ok(());
+            }
             let sent = shared.with_victims(&mut slot, |state, slot, victims| {
                 let overflow = if state.is_choked(weight) {
                     Overflow::DropNewest
@@ -126,6 +133,9 @@ impl<T> SinkSide<T> {
                 state.push(slot, weight, None, overflow, victims)
             });
             return sent.map_err(|error| shared.refuse_sent(error));
+        }
+        if shared.lanes.redeem(&mut slot) {
+            return Ok(());
         }
         let sent =
             shared.attempt(
@@ -336,7 +346,7 @@ impl<T> Sink<T> for Producer<T> {
         if let Phase::Reserved = sink.phase() {
             return Poll::Ready(Ok(()));
         }
-        coop::spend(cx, |cx| sink.poll_ready(shared, cx))
+        coop::spend_share(cx, |cx| sink.poll_ready(shared, cx))
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), Self::Error> {

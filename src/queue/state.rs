@@ -1,15 +1,15 @@
-//! The rules of a queue: pure state under one lock, which knows neither polling nor clocks.
+//! The rules of a queue: pure state, at rest while it is looked at, which knows neither polling nor clocks.
 //!
 //! Nothing in here runs user code, allocates or wakes. A step that would have to allocate says so ([`Step::Grow`],
 //! [`Step::Stop`]) and is made again when the room is there; whom to wake is found by [`State::settle`] at the end of
 //! every critical section, which is the one place where the rules of waking stand.
 
 mod enter;
+mod gates;
 mod leave;
 mod room;
 mod settle;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::meter::{Passed, Sampler};
 use crate::sync::planted;
 
 use super::QueueStats;
-use super::ring::Ring;
+use super::ring::{Gates, Ring, Rules, Since};
 use super::waiters::{Key, Need, Waiters};
 
 /// What a step came to.
@@ -180,10 +180,10 @@ impl<T> State<T> {
     }
 
     /// With its last consumer the queue is closed, and what is in it comes back to be dropped.
-    pub(super) fn remove_consumer(&mut self) -> VecDeque<T> {
+    pub(super) fn remove_consumer(&mut self) -> Ring<T> {
         self.consumers -= 1;
         if self.consumers > 0 {
-            return VecDeque::new();
+            return Ring::new(false);
         }
         if !planted("last_consumer_open") {
             self.revoke();
@@ -256,6 +256,36 @@ impl<T> State<T> {
             waiting_consumers: self.pulling.len(),
             producer_waits: count.producer_waits,
             consumer_waits: count.consumer_waits,
+        }
+    }
+}
+
+impl<T> Rules<T> for State<T> {
+    fn ring(&self) -> &Ring<T> {
+        &self.ring
+    }
+
+    fn ring_mut(&mut self) -> &mut Ring<T> {
+        &mut self.ring
+    }
+
+    fn catch_up(&mut self, since: Since) {
+        self.count.pushed += since.pushed;
+        self.count.pulled += since.pulled;
+        self.count.peak_len = self.count.peak_len.max(since.peak);
+        self.reserved = self.reserved.saturating_add_signed(since.reserved);
+        if !self.pushing.is_empty() {
+            let passed = u32::try_from(since.pushed).unwrap_or(u32::MAX);
+            self.overtakes = self.overtakes.saturating_add(passed);
+        }
+    }
+
+    fn gates(&self) -> Gates {
+        Gates {
+            bound: self.bound(),
+            push_until: self.push_until(),
+            pull_until: self.pull_until(),
+            peak: self.count.peak_len,
         }
     }
 }

@@ -41,7 +41,7 @@ impl<T> WeakProducer<T> {
 
     /// Whether the queue is closed.
     pub fn is_closed(&self) -> bool {
-        self.shared.read(State::is_closed)
+        self.shared.has_closed()
     }
 
     /// A producer of the same queue, unless the last one is gone.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinHandle;
 
+use crate::coop;
 use crate::sync::{Arc, Mutex, lock};
 
 use super::Consumer;
@@ -73,7 +74,16 @@ where
     F: Fn(T) -> Fut,
     Fut: Future<Output = ()>,
 {
-    while let Some(item) = queue.pull().await {
+    loop {
+        poll_fn(coop::has_or_yield).await;
+        let Some(item) = queue.pull().await else {
+            return;
+        };
+        poll_fn(|cx| {
+            coop::take(cx);
+            Poll::Ready(())
+        })
+        .await;
         let mut turn = Turn {
             counts: &counts,
             outcome: |counts| &mut counts.cancelled,

@@ -1,8 +1,7 @@
 //! How items get out.
 
-use std::collections::VecDeque;
-
 use super::{State, Step};
+use crate::queue::ring::Ring;
 use crate::queue::waiters::{Key, Need};
 
 impl<T> State<T> {
@@ -84,7 +83,7 @@ impl<T> State<T> {
     }
 
     /// Takes everything for a caller.
-    pub(in crate::queue) fn take_all(&mut self) -> VecDeque<T> {
+    pub(in crate::queue) fn take_all(&mut self) -> Ring<T> {
         self.count.pulled += self.ring.len() as u64;
         self.ring.take()
     }

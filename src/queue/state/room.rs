@@ -7,7 +7,7 @@ use crate::queue::waiters::{Claims, Key, Need};
 use crate::sync::planted;
 
 /// How often calls that find room at once may overtake the waiter at the head before room is held for it.
-const OVERTAKES: u32 = 32;
+pub(super) const OVERTAKES: u32 = 32;
 
 impl<T> State<T> {
     /// Whether a call may take what `need` says now: a waiter that was woken and whose turn it is, or a newcomer that

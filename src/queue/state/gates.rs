@@ -1,0 +1,42 @@
+//! How far the two ends of the queue may go on without the rules: as far as the rules would say yes and wake nobody.
+
+use super::State;
+use super::room::OVERTAKES;
+
+impl<T> State<T> {
+    /// So many items may be in before a newcomer finds no room.
+    pub(super) fn bound(&self) -> usize {
+        let held = self.ahead(None).units;
+        self.capacity
+            .saturating_sub(self.reserved.saturating_add(held))
+    }
+
+    /// The position of the tail from which on a push has to look at the rules.
+    pub(super) fn push_until(&self) -> u64 {
+        if self.closed || self.looks_at_each() || self.pulling.sleeping() > 0 {
+            0
+        } else if self.pushing.is_empty() || self.overtakes >= OVERTAKES {
+            u64::MAX
+        } else {
+            self.ring.tail() + u64::from(OVERTAKES - self.overtakes)
+        }
+    }
+
+    /// The position of the head beyond which a pull has to look at the rules.
+    pub(super) fn pull_until(&self) -> u64 {
+        let ends = self.closed && (self.watching.sleeping() > 0 || self.pulling.sleeping() > 0);
+        if self.looks_at_each() || self.pushing.sleeping() > 0 {
+            0
+        } else if ends {
+            // The last item is the end for those who wait for it.
+            self.ring.tail().saturating_sub(1)
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// Items are weighed, or their time is taken.
+    const fn looks_at_each(&self) -> bool {
+        self.ring.is_weighted() || self.sampler.is_some()
+    }
+}
