@@ -34,16 +34,22 @@ pub(crate) fn spend_share<R>(
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
 ) -> Poll<R> {
-    let taken = TAKEN.get().wrapping_add(1);
-    let polled = if taken % SHARES == 0 {
-        spend(cx, poll)
-    } else {
-        poll(cx)
-    };
+    let mut taken = TAKEN.get() + 1;
+    if taken == SHARES {
+        std::task::ready!(pay(cx));
+        taken = 0;
+    }
+    let polled = poll(cx);
     if polled.is_ready() {
         TAKEN.set(taken);
     }
     polled
+}
+
+#[cold]
+#[inline(never)]
+fn pay(cx: &mut Context<'_>) -> Poll<()> {
+    spend(cx, |_| Poll::Ready(())).map(|()| TAKEN.set(0))
 }
 
 /// Whether an operation would still be let through. A `Pending` met without budget is not idleness.

@@ -42,7 +42,10 @@ mod permit;
 mod producer;
 mod pulling;
 mod pushing;
-#[expect(unsafe_code, reason = "items move as memory, in runs, between ends that share no lock")]
+#[expect(
+    unsafe_code,
+    reason = "items move as memory, in runs, between ends that share no lock"
+)]
 mod ring;
 mod shared;
 mod sink;

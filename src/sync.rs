@@ -1,6 +1,9 @@
 //! The one place where the crate names its synchronisation primitives, so that loom can stand in for them.
 
-#[expect(unsafe_code, reason = "a lock hands out the only reference to what it guards")]
+#[expect(
+    unsafe_code,
+    reason = "a lock hands out the only reference to what it guards"
+)]
 mod lock;
 #[cfg(not(pushpull_loom))]
 pub(crate) mod spin;

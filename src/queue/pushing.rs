@@ -19,13 +19,12 @@ impl<T> Shared<T> {
         &self,
         cx: &mut Context<'_>,
         slot: &mut Option<T>,
-        weight: usize,
         key: &mut Option<Key>,
     ) -> Poll<Result<(), Refusal>> {
         if key.is_none() && self.lanes.push(slot) {
             return Poll::Ready(Ok(()));
         }
-        self.poll_push_by_the_rules(cx, slot, weight, key)
+        self.poll_push_by_the_rules(cx, slot, key)
     }
 
     #[cold]
@@ -34,9 +33,13 @@ impl<T> Shared<T> {
         &self,
         cx: &mut Context<'_>,
         slot: &mut Option<T>,
-        weight: usize,
         key: &mut Option<Key>,
     ) -> Poll<Result<(), Refusal>> {
+        // One that waits was weighed when it came; its place knows.
+        let weight = match slot {
+            Some(item) if key.is_none() => self.weigh(item),
+            _ => 0,
+        };
         let mut victims = self.victims();
         loop {
             let pushed = self.poll(cx, Side::Pushing, key, |state, key| {
@@ -55,7 +58,6 @@ impl<T> Shared<T> {
 pub(super) struct Push<'a, T> {
     shared: &'a Shared<T>,
     slot: Option<T>,
-    weight: usize,
     key: Option<Key>,
     /// The handle was closed as a sink.
     closed: bool,
@@ -66,11 +68,9 @@ impl<T> Unpin for Push<'_, T> {}
 impl<'a, T> Push<'a, T> {
     #[inline]
     pub(super) fn new(shared: &'a Shared<T>, item: T, closed: bool) -> Self {
-        let weight = shared.weigh(&item);
         Self {
             shared,
             slot: Some(item),
-            weight,
             key: None,
             closed,
         }
@@ -86,10 +86,7 @@ impl<'a, T> Push<'a, T> {
             self.shared.count_refusal();
             return Poll::Ready(self.result(Err(Refusal::Closed)));
         }
-        let pushed = ready!(
-            self.shared
-                .poll_push(cx, &mut self.slot, self.weight, &mut self.key)
-        );
+        let pushed = ready!(self.shared.poll_push(cx, &mut self.slot, &mut self.key));
         Poll::Ready(self.result(pushed))
     }
 
@@ -105,7 +102,7 @@ impl<'a, T> Push<'a, T> {
             Overflow::Reject => Overflow::Wait,
             other => other,
         };
-        let weight = self.weight;
+        let weight = self.slot.as_ref().map_or(0, |item| self.shared.weigh(item));
         let pushed = self
             .shared
             .with_victims(&mut self.slot, |state, slot, victims| {
@@ -183,12 +180,11 @@ impl<T> Future for PushFrom<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(item) = this.slot.as_ref() else {
+        if this.slot.is_none() {
             return Poll::Ready(Ok(()));
-        };
-        let weight = this.shared.weigh(item);
+        }
         coop::spend_share(cx, |cx| {
-            let pushed = this.shared.poll_push(cx, this.slot, weight, &mut this.key);
+            let pushed = this.shared.poll_push(cx, this.slot, &mut this.key);
             pushed.map_err(|refusal| refusal.about(()))
         })
     }
@@ -239,16 +235,12 @@ impl<T> PushMany<'_, T> {
     }
 
     fn poll_front(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Refusal>> {
-        let Some(item) = self.items.front() else {
-            return Poll::Ready(Ok(0));
-        };
-        let weight = self.shared.weigh(item);
         let mut front = Front {
             slot: self.items.pop_front(),
             items: self.items,
         };
         let (slot, key) = (&mut front.slot, &mut self.key);
-        let pushed = self.shared.poll_push(cx, slot, weight, key);
+        let pushed = self.shared.poll_push(cx, slot, key);
         pushed.map_ok(|()| 1)
     }
 }

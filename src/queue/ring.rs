@@ -228,4 +228,3 @@ impl<T> fmt::Debug for Ring<T> {
             .finish_non_exhaustive()
     }
 }
-

@@ -245,6 +245,10 @@ impl Waiters {
         node.waker.take()
     }
 
+    pub(crate) fn need(&self, key: Key) -> Need {
+        self.nodes[self.index(key) as usize].need
+    }
+
     pub(crate) fn is_woken(&self, key: Key) -> bool {
         self.nodes[self.index(key) as usize].woken
     }

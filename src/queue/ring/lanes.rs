@@ -377,6 +377,11 @@ impl<T, R: Rules<T>> Drop for Lanes<T, R> {
     fn drop(&mut self) {
         let head = self.exit.at.load(Ordering::Relaxed);
         let tail = self.entry.at.load(Ordering::Relaxed);
-        catch_up(&mut self.exit.end.get_mut().rules, self.entry.end.get_mut(), head, tail);
+        catch_up(
+            &mut self.exit.end.get_mut().rules,
+            self.entry.end.get_mut(),
+            head,
+            tail,
+        );
     }
 }

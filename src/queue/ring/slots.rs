@@ -207,8 +207,7 @@ impl<T> View<T> {
         // part of it. What is copied counts as moved, and is all there when the length is set.
         unsafe {
             let room = into.as_mut_ptr().add(end);
-            self.touch(at, first)
-                .copy_to_nonoverlapping(room, first);
+            self.touch(at, first).copy_to_nonoverlapping(room, first);
             self.touch(at + first as u64, len - first)
                 .copy_to_nonoverlapping(room.add(first), len - first);
             into.set_len(end + len);

@@ -8,7 +8,7 @@ use crate::queue::victims::Victims;
 use crate::queue::waiters::{Key, Need};
 
 impl<T> State<T> {
-    /// Puts an item in, or applies `overflow` where it does not fit. Takes the item out of `slot` unless it answers
+    /// Puts an item in, or applies `overflow` where it does not fit. One that waits weighs what it came with. Takes the item out of `slot` unless it answers
     /// that it is refused.
     pub(in crate::queue) fn push(
         &mut self,
@@ -18,6 +18,7 @@ impl<T> State<T> {
         overflow: Overflow,
         victims: &mut Victims<'_, T>,
     ) -> Step<Pushed> {
+        let weight = key.map_or(weight, |key| self.pushing.need(key).weight());
         let need = Need::Room { weight };
         if let Some(refusal) = self.refuses(weight) {
             return self.refuse(refusal);
