@@ -4,7 +4,13 @@
     unsafe_code,
     reason = "a lock hands out the only reference to what it guards"
 )]
+#[cfg_attr(
+    all(pushpull_loom, not(test)),
+    expect(dead_code, reason = "its own model only")
+)]
 mod lock;
+#[cfg(pushpull_loom)]
+mod model_lock;
 #[cfg(not(pushpull_loom))]
 pub(crate) mod spin;
 
@@ -23,7 +29,10 @@ mod imp {
 }
 
 pub(crate) use imp::*;
+#[cfg(not(pushpull_loom))]
 pub(crate) use lock::{Guard, Lock};
+#[cfg(pushpull_loom)]
+pub(crate) use model_lock::{Guard, Lock};
 
 /// Locks without regard to poison: no user code runs under a lock of this crate, so a poisoned lock still guards
 /// whole state.
