@@ -62,7 +62,15 @@ impl<T> Lock<T> {
     #[inline]
     fn try_lock(&self) -> Option<Guard<'_, T>> {
         // Acquire: what the holder before wrote, up to its release, is seen.
-        if self.held.swap(true, Ordering::Acquire) {
+        #[cfg(not(pushpull_loom))]
+        let held = self.held.swap(true, Ordering::Acquire);
+        // loom does not order a plain store behind a swap that came before it and brought nothing.
+        #[cfg(pushpull_loom)]
+        let held = self
+            .held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_err();
+        if held {
             return None;
         }
         Some(Guard {
