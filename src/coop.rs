@@ -1,7 +1,8 @@
 //! tokio's cooperative budget, spent by leaf operations so that a chain that is always ready still yields.
 
 use std::cell::Cell;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
@@ -12,7 +13,7 @@ pub(crate) fn spend<R>(
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
 ) -> Poll<R> {
-    let restore = std::task::ready!(coop::poll_proceed(cx));
+    let restore = ready!(coop::poll_proceed(cx));
     let polled = poll(cx);
     if polled.is_ready() {
         restore.made_progress();
@@ -36,7 +37,7 @@ pub(crate) fn spend_share<R>(
 ) -> Poll<R> {
     let mut taken = TAKEN.get() + 1;
     if taken == SHARES {
-        std::task::ready!(pay(cx));
+        ready!(pay(cx));
         taken = 0;
     }
     let polled = poll(cx);
@@ -64,6 +65,17 @@ pub(crate) fn take(cx: &mut Context<'_>) {
     if has_budget() {
         let _spent = spend(cx, |_| Poll::Ready(()));
     }
+}
+
+/// Waits for what `poll` brings, at one unit: for drivers, where an item is worth a look at the budget.
+pub(crate) async fn paid<R>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>) -> R {
+    poll_fn(|cx| {
+        ready!(has_or_yield(cx));
+        let result = ready!(poll(cx));
+        take(cx);
+        Poll::Ready(result)
+    })
+    .await
 }
 
 /// Ready while there is budget; Pending, with a wake, when there is none. Unlike [`spend`] it keeps nothing that a

@@ -1,7 +1,6 @@
 //! [`Buffered`]: a stream that runs ahead in a task of its own.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -9,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use tokio::task::JoinHandle;
 
+use crate::coop;
 use crate::queue::{self, Consumer, DropReason, Producer, QueueStats};
 
 /// Stream of [`PullExt::buffer`](crate::PullExt::buffer). Dropping it ends the task behind it.
@@ -102,7 +102,7 @@ impl<T> fmt::Debug for Buffered<T> {
 
 async fn fill<T>(input: impl Stream<Item = T>, queue: Producer<T>) {
     let mut input = pin!(input);
-    while let Some(item) = poll_fn(|cx| input.as_mut().poll_next(cx)).await {
+    while let Some(item) = coop::paid(|cx| input.as_mut().poll_next(cx)).await {
         match queue.push(item).await {
             Ok(()) => {}
             Err(error) if error.is_closed() => break,

@@ -142,8 +142,9 @@ impl<T, S: Sink<T>> Drive<T, S> {
             match this.queue.poll_peek(cx) {
                 Poll::Ready(true) => {
                     ready!(this.sink.as_mut().poll_ready(cx))?;
-                    // The one place that spends the budget, an item a unit.
+                    ready!(coop::has_or_yield(cx));
                     if let Some(item) = ready!(Pin::new(&mut *this.queue).poll_next(cx)) {
+                        coop::take(cx);
                         this.sink.as_mut().start_send(item)?;
                         *this.items += 1;
                     }

@@ -75,15 +75,9 @@ where
     Fut: Future<Output = ()>,
 {
     loop {
-        poll_fn(coop::has_or_yield).await;
-        let Some(item) = queue.pull().await else {
-            return;
-        };
-        poll_fn(|cx| {
-            coop::take(cx);
-            Poll::Ready(())
-        })
-        .await;
+        let mut pull = pin!(queue.pull());
+        let pulled = coop::paid(|cx| pull.as_mut().poll(cx));
+        let Some(item) = pulled.await else { return };
         let mut turn = Turn {
             counts: &counts,
             outcome: |counts| &mut counts.cancelled,
