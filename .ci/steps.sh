@@ -59,6 +59,11 @@ need_toolchain() {
     cargo --version && rustc --version
 }
 
+need_valgrind() {
+    command -v valgrind >/dev/null ||
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind; } >/dev/null 2>&1
+}
+
 # The features of the manifest, without `default` and `full`.
 features() {
     sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]\{1,\}\) *=.*/\1/p' Cargo.toml | grep -vx -e default -e full
