@@ -49,9 +49,15 @@
 //! back, leases, and another limit at the same level. Where filling the bucket takes 2^62 ticks or more (at a unit a minute,
 //! a burst of a hundred million), the same rule is applied in 128 bits instead; tests hold the two against each other.
 //!
-//! A stream adaptor whose limiter is nobody else's pays for up to 63 items in advance, yet not more than for a 256th of the
-//! burst, and settles when its input is pending: most items then pass without a look at the clock.
+//! Looking at the clock takes longer than all the rest, so units are taken from the bucket some at a time, on lease. A
+//! stream adaptor whose limiter is nobody else's pays for up to 63 items in advance, yet not more than for a 256th of the
+//! burst, and settles when its input is pending. Everybody else is lent from one purse, up to 127 units and not more than a
+//! 1024th of the burst, as long as less than a millisecond lies between those who find it empty. Whoever finds too little
+//! in it has it emptied into the bucket first, so every refusal, wait and level is exact; while somebody waits nothing
+//! is lent. What is on lease counts as part of the burst (R1). It shows in one way: how long ago the used part of a lease
+//! was used is not known, so a bucket that was full before may lack that part after a pause, until it has come again.
 
+mod acquire;
 mod bucket;
 mod clock;
 mod gcra;
@@ -60,6 +66,7 @@ mod limit;
 mod limiter;
 mod line;
 mod pull;
+mod purse;
 mod push;
 mod turn;
 

@@ -316,6 +316,62 @@ proptest! {
             assert_within(limit, &passes)
         })?;
     }
+
+    // guarantee: R1, R2, R3 (units lent to whoever comes next, taken in every way by turns, with pauses anywhere)
+    #[test]
+    fn no_window_sees_too_much_lent(
+        units in prop_oneof![Just(30_000_u32), Just(1_000_000), 10_000..100_000_u32],
+        burst in 1_024..300_000_u32,
+        runs in prop::collection::vec((0..4_u8, 1..400_u32, 1..4_u32, pauses()), 1..30),
+        drain: bool,
+    ) {
+        on_paused_time(async {
+            let limit = RateLimit::per_second(units).burst(burst);
+            let limiter = RateLimiter::new(limit);
+            let mut stream = pin!(stream::repeat(()).rate_limit(&limiter));
+            let mut passes: Vec<(Option<usize>, Instant, u32)> = vec![];
+            let mut pass = |cost| match passes.last_mut() {
+                Some((_, at, sum)) if *at == Instant::now() => *sum += cost,
+                _ => passes.push((None, Instant::now(), cost)),
+            };
+            for (kind, count, cost, pause) in runs {
+                if drain {
+                    let level = limiter.available();
+                    prop_assert!(limiter.try_acquire(level).is_ok());
+                    pass(level);
+                }
+                for _ in 0..count {
+                    let before = limiter.available();
+                    match kind {
+                        0 if limiter.try_acquire(cost).is_ok() => pass(cost),
+                        0 => prop_assert!(before < cost, "refused {cost} of {before}"),
+                        1 => {
+                            limiter.acquire_n(cost).await;
+                            pass(cost);
+                        }
+                        2 => {
+                            stream.next().await;
+                            pass(1);
+                        }
+                        // Nobody looks in between.
+                        _ => {
+                            for _ in 0..5 {
+                                if limiter.try_acquire(cost).is_ok() {
+                                    pass(cost);
+                                }
+                                limiter.acquire().await;
+                                pass(1);
+                                stream.next().await;
+                                pass(1);
+                            }
+                        }
+                    }
+                }
+                sleep(pause).await;
+            }
+            assert_within(limit, &passes)
+        })?;
+    }
 }
 
 /// Between any two passes, both included, no more than burst + rate x time.

@@ -152,7 +152,7 @@ impl<K: Clone + Eq + Hash> KeyedRateLimiter<K> {
             }
             if let Some(key) = owned.take() {
                 _gone = table.sweep_when_due(now);
-                let limiter = RateLimiter::full(table.limit, now);
+                let limiter = RateLimiter::exact(table.limit, now);
                 table.keys.insert(Key(key), limiter.clone());
                 return limiter;
             }

@@ -1,14 +1,13 @@
 //! The shared limiter: a bucket, and the line of those who wait for it.
 
-use std::future::poll_fn;
 use std::task::Waker;
 
 use tokio::time::Instant;
 
+use super::acquire::Acquire;
 use super::line::{Call, Line, Step, Ticket};
-use super::turn::Turn;
+use super::purse::Purse;
 use super::{Limited, RateLimit};
-use crate::coop;
 use crate::sync::{Arc, Mutex, lock};
 use crate::wake::WakeList;
 
@@ -41,18 +40,32 @@ use crate::wake::WakeList;
 /// ```
 #[derive(Clone)]
 pub struct RateLimiter {
-    line: Arc<Mutex<Line>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    purse: Purse,
+    line: Mutex<Line>,
 }
 
 impl RateLimiter {
     /// Makes a limiter whose bucket is full.
     pub fn new(limit: RateLimit) -> Self {
-        Self::full(limit, Instant::now())
+        Self::with_line(Line::new(limit, Instant::now(), true))
     }
 
-    pub(super) fn full(limit: RateLimit, now: Instant) -> Self {
+    /// One that is exact at every moment, because it lends nothing.
+    pub(super) fn exact(limit: RateLimit, now: Instant) -> Self {
+        Self::with_line(Line::new(limit, now, false))
+    }
+
+    fn with_line(line: Line) -> Self {
+        let shared = Shared {
+            purse: Purse::new(),
+            line: Mutex::new(line),
+        };
         Self {
-            line: Arc::new(Mutex::new(Line::new(limit, now))),
+            shared: Arc::new(shared),
         }
     }
 
@@ -63,8 +76,9 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
-    pub async fn acquire(&self) {
-        self.acquire_n(1).await;
+    #[inline]
+    pub fn acquire(&self) -> impl Future<Output = ()> {
+        Acquire::new(self, 1)
     }
 
     /// Waits for `n` units. 0 passes at once, also past those who wait.
@@ -79,9 +93,9 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Where it has to wait outside of a tokio runtime, or in one without its time driver.
-    pub async fn acquire_n(&self, n: u32) {
-        let mut turn = Turn::new(self);
-        poll_fn(|cx| coop::spend(cx, |cx| turn.poll_take(cx, n))).await;
+    #[inline]
+    pub fn acquire_n(&self, n: u32) -> impl Future<Output = ()> {
+        Acquire::new(self, n)
     }
 
     /// Takes `n` units now or not at all. 0 is always there.
@@ -100,10 +114,16 @@ impl RateLimiter {
     /// assert!(limiter.try_acquire(3).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
     /// ```
+    #[inline]
     pub fn try_acquire(&self, n: u32) -> Result<(), Limited<()>> {
-        if n == 0 {
+        if self.take_lent(n) {
             return Ok(());
         }
+        self.try_acquire_in_line(n)
+    }
+
+    #[inline(never)]
+    fn try_acquire_in_line(&self, n: u32) -> Result<(), Limited<()>> {
         self.with(|line, now| line.try_take(now, n))
     }
 
@@ -116,7 +136,7 @@ impl RateLimiter {
 
     /// The limit as it is now.
     pub fn limit(&self) -> RateLimit {
-        lock(&self.line).limit()
+        lock(&self.shared.line).limit()
     }
 
     /// How many units are there to be taken at once.
@@ -136,24 +156,29 @@ impl RateLimiter {
 
     /// Whether no other clone exists. It stays so for an owner that lends it to nobody.
     pub(super) fn is_unshared(&self) -> bool {
-        Arc::strong_count(&self.line) == 1
+        Arc::strong_count(&self.shared) == 1
+    }
+
+    /// Takes `n` units from those that are lent to whoever comes. There are none while anybody waits. 0 is always there.
+    #[inline]
+    pub(super) fn take_lent(&self, n: u32) -> bool {
+        self.shared.purse.take(n)
     }
 
     /// Whether a new one would do as well: the bucket is full, nobody waits, and nobody holds a lease.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        lock(&self.line).is_idle(now)
+        lock(&self.shared.line).is_idle(now)
     }
 
     /// [`RateLimiter::set_limit`] for those who hold a lock: the waker is theirs to wake.
     pub(super) fn swap_limit(&self, now: Instant, limit: RateLimit) -> Option<Waker> {
-        let mut line = lock(&self.line);
+        let mut line = lock(&self.shared.line);
         line.set_limit(now, limit);
         line.take_called()
     }
 
     /// One step of waiting. `fresh` brings a waker in and a replaced one out, so that none is touched under the lock.
     pub(super) fn step(&self, call: &mut Call, waker: &Waker, fresh: &mut Option<Waker>) -> Step {
-        call.ahead &= self.is_unshared();
         self.with(|line, now| line.step(now, call, waker, fresh))
     }
 
@@ -168,12 +193,25 @@ impl RateLimiter {
     }
 
     /// Does something under the lock, and wakes whoever is to be woken because of it.
+    ///
+    /// What is lent is taken back first, so that the action sees the bucket as it is. The clock is read after that, for
+    /// what was taken of it was taken before.
     fn with<R>(&self, action: impl FnOnce(&mut Line, Instant) -> R) -> R {
-        let now = Instant::now();
         let mut called = WakeList::new();
         let (result, spare) = {
-            let mut line = lock(&self.line);
+            let mut line = lock(&self.shared.line);
+            let now = if line.lent() > 0 {
+                let unused = self.shared.purse.swap(0);
+                let now = Instant::now();
+                line.settle(now, unused);
+                now
+            } else {
+                Instant::now()
+            };
             let result = action(&mut line, now);
+            if line.lent() > 0 {
+                self.shared.purse.swap(line.lent());
+            }
             if let Some(waker) = line.take_called() {
                 called.push(waker);
             }
@@ -200,7 +238,7 @@ impl From<&Self> for RateLimiter {
 impl std::fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (limit, waiting) = {
-            let line = lock(&self.line);
+            let line = lock(&self.shared.line);
             (line.limit(), line.len())
         };
         f.debug_struct("RateLimiter")

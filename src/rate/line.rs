@@ -18,6 +18,11 @@ const GRACE: Duration = Duration::from_millis(100);
 const AHEAD: u32 = 63;
 const PART_OF_BURST: u32 = 256;
 
+/// The same for the units that are lent to whoever comes next, by those who come no further apart than this.
+const LOAN: u32 = 127;
+const PART_ON_LOAN: u32 = 1024;
+const RUN: Duration = Duration::from_millis(1);
+
 /// A place in the line. Tickets are numbered in the order in which they are drawn.
 pub(super) type Ticket = u64;
 
@@ -28,12 +33,22 @@ pub(super) struct Call {
     pub(super) cost: u32,
     /// Takes it as a lease.
     pub(super) lease: bool,
-    /// Takes some more on lease, for the calls to come.
-    pub(super) ahead: bool,
-    /// How many have been taken so.
+    pub(super) ahead: Ahead,
+    /// How many have been taken for calls of its own to come.
     pub(super) prepaid: u32,
     /// Its cost is on lease. Noted with the taking of it, so that a waker that panics then leaves no lease behind.
     pub(super) leased: bool,
+}
+
+/// Whether one that passes at once takes some more on lease, for calls to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ahead {
+    #[default]
+    Nothing,
+    /// For its own.
+    Own,
+    /// For anybody's.
+    Anybodys,
 }
 
 /// Where a [`Call`] stands.
@@ -66,6 +81,12 @@ pub(super) struct Line {
     queued: u64,
     /// The head has no timer, because a lease leaves too little of the burst for it.
     stuck: bool,
+    /// Whether it lends at all.
+    lends: bool,
+    /// How many units are lent to whoever comes next. None while anybody waits.
+    lent: u32,
+    /// When somebody last passed who might have been lent them.
+    passed: Option<Instant>,
     /// To be woken when the lock is released.
     called: Option<Waker>,
     /// Of one who was called and passed at once, so that the call went to the next: to be dropped outside of the lock.
@@ -73,7 +94,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(limit: RateLimit, now: Instant) -> Self {
+    pub(super) fn new(limit: RateLimit, now: Instant, lends: bool) -> Self {
         Self {
             bucket: Bucket::new(limit, now),
             waiting: BTreeMap::new(),
@@ -81,6 +102,9 @@ impl Line {
             next_ticket: 0,
             queued: 0,
             stuck: false,
+            lends,
+            lent: 0,
+            passed: None,
             called: None,
             spare: None,
         }
@@ -114,8 +138,20 @@ impl Line {
         self.spare.take()
     }
 
+    /// How many units are lent.
+    pub(super) fn lent(&self) -> u32 {
+        self.lent
+    }
+
+    /// Takes back what was lent; so many of it were not used.
+    pub(super) fn settle(&mut self, now: Instant, unused: u32) {
+        let lent = std::mem::take(&mut self.lent);
+        self.bucket.end_lease(now, lent, unused);
+    }
+
     pub(super) fn try_take(&mut self, now: Instant, n: u32) -> Result<(), Limited<()>> {
         if self.head(now).is_none() && self.bucket.take(now, n).is_ok() {
+            self.lend(now);
             return Ok(());
         }
         let retry_after = self.bucket.wait_for(now, self.queued + u64::from(n));
@@ -140,7 +176,11 @@ impl Line {
             }
             None => {
                 if self.head(now).is_none() && self.claim(now, call).is_ok() {
-                    self.pay_ahead(now, call);
+                    match call.ahead {
+                        Ahead::Nothing => {}
+                        Ahead::Own => self.pay_ahead(now, call),
+                        Ahead::Anybodys => self.lend(now),
+                    }
                     return Step::Pass { _waiter: None };
                 }
                 if fresh.is_none() {
@@ -243,8 +283,19 @@ impl Line {
     fn pay_ahead(&mut self, now: Instant, call: &mut Call) {
         let most = self.bucket.limit().max_burst() / PART_OF_BURST;
         let n = call.cost.saturating_mul(AHEAD).min(most);
-        if call.ahead && n > 0 && self.bucket.lease(now, n).is_ok() {
+        if n > 0 && self.bucket.lease(now, n).is_ok() {
             call.prepaid = n;
+        }
+    }
+
+    /// Lends units to whoever comes next. Only in a run of calls: a call now and then is not worth it, and what is taken
+    /// from a loan is taken at an unknown time, so that a bucket which was full before may be short of it after a pause.
+    fn lend(&mut self, now: Instant) {
+        let before = self.passed.replace(now);
+        let n = LOAN.min(self.bucket.limit().max_burst() / PART_ON_LOAN);
+        let in_a_run = before.is_some_and(|at| now.saturating_duration_since(at) < RUN);
+        if self.lends && in_a_run && n > 0 && self.bucket.lease(now, n).is_ok() {
+            self.lent = n;
         }
     }
 

@@ -51,18 +51,12 @@ impl<S: Stream, F> RateLimited<S, F> {
     }
 }
 
-impl<S: Stream, F: Cost<S::Item>> Stream for RateLimited<S, F> {
-    type Item = S::Item;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+impl<S: Stream, F: Cost<S::Item>> RateLimited<S, F> {
+    #[inline(never)]
+    fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
-        let Poll::Ready(Some(item)) = this.input.as_mut().poll_hold(cx) else {
-            this.turn.pause();
-            return if this.input.is_terminated() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            };
+        let Some(item) = ready!(this.input.as_mut().poll_hold(cx)) else {
+            return Poll::Ready(None);
         };
         let cost = match *this.cost {
             Some(cost) => cost,
@@ -71,6 +65,40 @@ impl<S: Stream, F: Cost<S::Item>> Stream for RateLimited<S, F> {
         ready!(this.turn.poll_take_run(cx, cost));
         *this.cost = None;
         Poll::Ready(this.input.release())
+    }
+}
+
+impl<S: Stream, F: Cost<S::Item>> Stream for RateLimited<S, F> {
+    type Item = S::Item;
+
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = self.as_mut().project();
+        let input = this.input.project();
+        if input.held.is_none() {
+            if *input.ended {
+                return Poll::Ready(None);
+            }
+            match input.stream.poll_next(cx) {
+                Poll::Ready(Some(item)) => {
+                    // Most items pass here, and nothing need be held.
+                    if F::FIXED.is_some_and(|cost| this.turn.take_paid(cost)) {
+                        return Poll::Ready(Some(item));
+                    }
+                    *input.held = Some(item);
+                }
+                Poll::Ready(None) => {
+                    *input.ended = true;
+                    this.turn.pause();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    this.turn.pause();
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.poll_held(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -115,6 +143,10 @@ impl<S: Stream + fmt::Debug, F> fmt::Debug for RateLimited<S, F> {
 
 /// What an item costs.
 pub trait Cost<T>: sealed::Sealed {
+    /// What each costs, where that is the same for all.
+    #[doc(hidden)]
+    const FIXED: Option<u32>;
+
     #[doc(hidden)]
     fn cost(&mut self, item: &T) -> u32;
 }
@@ -128,12 +160,16 @@ pub struct PerItem;
 pub struct Weighted<F>(pub(crate) F);
 
 impl<T> Cost<T> for PerItem {
+    const FIXED: Option<u32> = Some(1);
+
     fn cost(&mut self, _: &T) -> u32 {
         1
     }
 }
 
 impl<T, F: FnMut(&T) -> u32> Cost<T> for Weighted<F> {
+    const FIXED: Option<u32> = None;
+
     fn cost(&mut self, item: &T) -> u32 {
         (self.0)(item)
     }

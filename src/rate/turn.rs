@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::{Sleep, sleep_until};
 
 use super::RateLimiter;
-use super::line::{Call, Step};
+use super::line::{Ahead, Call, Step};
 
 /// Takes units, again and again, and waits for them in the limiter's line. Dropped, it leaves the line.
 ///
@@ -20,6 +20,8 @@ pub(super) struct Turn<L: Borrow<RateLimiter>> {
     call: Call,
     /// What is left of `call.prepaid`.
     credits: u32,
+    /// A run of [`Turn::poll_take_run`] has begun.
+    running: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -29,37 +31,61 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
             limiter,
             call: Call::default(),
             credits: 0,
+            running: false,
             sleep: None,
         }
     }
 
     /// Takes `cost` units, which pass as this returns.
     pub(super) fn poll_take(&mut self, cx: &mut Context<'_>, cost: u32) -> Poll<()> {
+        self.call.ahead = Ahead::Anybodys;
         self.poll(cx, cost, false)
     }
 
-    /// The same, and where the limiter is nobody else's pays for some more in advance, so that not every call has to
-    /// look at the clock. [`Turn::pause`] belongs where a run of calls ends.
+    /// The same, and pays for some more in advance, so that not every call has to look at the clock: for itself where
+    /// the limiter is nobody else's, else for whoever comes next. [`Turn::pause`] belongs where a run of calls ends.
     pub(super) fn poll_take_run(&mut self, cx: &mut Context<'_>, cost: u32) -> Poll<()> {
-        if cost > self.credits {
-            self.settle();
-            ready!(self.poll(cx, cost, false));
-            self.credits = self.call.prepaid;
-            // From the second call of a run on: single ones are not worth it.
-            self.call.ahead = true;
+        if self.take_paid(cost) {
             return Poll::Ready(());
         }
-        self.credits -= cost;
-        if self.credits == 0 {
-            self.settle();
+        let last = cost == self.credits;
+        if last {
+            self.credits = 0;
         }
+        self.settle();
+        if last {
+            return Poll::Ready(());
+        }
+        self.call.ahead = match self.limiter.borrow().is_unshared() {
+            false => Ahead::Anybodys,
+            // From the second call of a run on: single ones are not worth it.
+            true if self.running => Ahead::Own,
+            true => Ahead::Nothing,
+        };
+        ready!(self.poll(cx, cost, false));
+        self.credits = self.call.prepaid;
+        self.running = true;
         Poll::Ready(())
+    }
+
+    /// Takes from what has been paid in advance for it, or for anybody, if that is enough. Asked first by
+    /// [`Turn::poll_take_run`].
+    #[inline]
+    pub(super) fn take_paid(&mut self, cost: u32) -> bool {
+        if self.credits > 0 {
+            let left = cost < self.credits;
+            self.credits -= if left { cost } else { 0 };
+            return left;
+        }
+        // One that waits has a place in the line.
+        let limiter = self.limiter.borrow();
+        self.call.ticket.is_none() && !limiter.is_unshared() && limiter.take_lent(cost)
     }
 
     /// Ends a run of [`Turn::poll_take_run`].
     pub(super) fn pause(&mut self) {
         self.settle();
-        self.call.ahead = false;
+        self.running = false;
     }
 
     /// Gives back what has been paid in advance and not used.
@@ -76,6 +102,7 @@ impl<L: Borrow<RateLimiter>> Turn<L> {
         if self.call.leased {
             return Poll::Ready(());
         }
+        self.call.ahead = Ahead::Nothing;
         self.poll(cx, 1, true)
     }
 

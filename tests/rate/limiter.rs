@@ -1,6 +1,7 @@
 //! The bucket as a limiter shows it.
 
 use std::error::Error;
+use std::pin::pin;
 
 use pushpull::rate::{Limited, RateLimiter};
 use tokio::time::{advance, sleep, timeout};
@@ -228,16 +229,96 @@ async fn limited_is_an_error_and_gives_the_item_back() {
     assert_eq!(limited.into_item().0, 7);
 }
 
+// guarantee: R1, R4 (what is lent to those who come next is there for whoever asks)
+#[tokio::test(start_paused = true)]
+async fn a_loan_does_not_show() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1_000).burst(200_000));
+    for used in 1..=1_000 {
+        if used % 3 == 0 {
+            limiter.acquire().await;
+        } else {
+            assert!(limiter.try_acquire(1).is_ok());
+        }
+        if used % 7 == 0 {
+            assert_eq!(limiter.available(), 200_000 - used);
+        }
+    }
+    assert!(limiter.try_acquire(1).is_ok());
+    let limited = limiter.try_acquire(200_000).unwrap_err();
+    assert_eq!(limited.retry_after, ms(1_001), "of 1,001 that are missing");
+    assert!(limiter.try_acquire(1).is_ok());
+    assert!(limiter.try_acquire(1).is_ok());
+    limiter.set_limit(RateLimit::per_second(10).burst(100_000));
+    assert_eq!(limiter.available(), 100_000);
+    assert!(limiter.try_acquire(100_000).is_ok());
+    assert!(limiter.try_acquire(1).is_err(), "and that is all");
+
+    // The last of a full bucket, one by one: not one too many.
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(5_000));
+    let taken = (0..10_000).filter(|_| limiter.try_acquire(1).is_ok());
+    assert_eq!(taken.count(), 5_000);
+}
+
+// guarantee: R1, R2 (what was taken of a loan may be missing in the burst after a pause, and no more than that)
+#[tokio::test(start_paused = true)]
+async fn a_loan_over_a_pause() {
+    for burst in [1_023, 1_024, 10_000, 1_000_000] {
+        for used in 0..300 {
+            let limiter = RateLimiter::new(RateLimit::per_second(100).burst(burst));
+            (0..used).for_each(|_| assert!(limiter.try_acquire(1).is_ok()));
+            advance(24 * HOUR).await;
+            let (level, lent) = (limiter.available(), used.min(burst / 1_024).min(127));
+            assert!(
+                (burst - lent..=burst).contains(&level),
+                "{level} of {burst}"
+            );
+            advance(SECOND * 2).await;
+            assert_eq!(limiter.available(), burst, "it is made up for");
+        }
+    }
+    // It counts as part of the burst: after a pause there is no burst on top of it.
+    for used in 0..300 {
+        let burst = 500_000;
+        let limiter = RateLimiter::new(RateLimit::per_second(100).burst(burst));
+        (0..used).for_each(|_| assert!(limiter.try_acquire(1).is_ok()));
+        advance(24 * HOUR).await;
+        (0..50).for_each(|_| assert!(limiter.try_acquire(1).is_ok()));
+        assert!(limiter.try_acquire(burst - 50 + 1).is_err(), "after {used}");
+        assert!(limiter.try_acquire(burst - 50 - 127).is_ok());
+    }
+    // Those who come now and then are lent nothing.
+    let limiter = RateLimiter::new(RateLimit::per_second(1_000).burst(1_000_000));
+    for _ in 0..1_000 {
+        assert!(limiter.try_acquire(1).is_ok());
+        advance(ms(1)).await;
+        assert_eq!(limiter.available(), 1_000_000);
+    }
+}
+
+// guarantee: R3 (who waits is not overtaken by those who are lent)
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lent_while_somebody_waits() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1_000).burst(100_000));
+    (0..10).for_each(|_| assert!(limiter.try_acquire(1).is_ok()));
+    let mut waiter = pin!(limiter.acquire_n(100_000));
+    assert!(poll_once(waiter.as_mut()).is_pending());
+    assert!(limiter.try_acquire(1).is_err());
+    assert!(poll_once(pin!(limiter.acquire()).as_mut()).is_pending());
+    advance(ms(10)).await;
+    assert!(poll_once(waiter.as_mut()).is_ready(), "all are there");
+    assert!(limiter.try_acquire(1).is_err());
+}
+
 // guarantee: Q8 (a limit that never binds does not keep the others from running)
 #[tokio::test(start_paused = true)]
 async fn acquire_spends_the_budget() {
     let limiter = RateLimiter::new(RateLimit::per_second(u32::MAX).burst(u32::MAX));
     let other = tokio::spawn(async {});
-    for _ in 0..1_000 {
+    for _ in 0..10_000 {
         limiter.acquire().await;
     }
     assert!(
         other.is_finished(),
-        "1,000 acquires and the neighbour never ran"
+        "10,000 acquires and the neighbour never ran"
     );
 }
