@@ -93,6 +93,11 @@ impl<T> Open<T> {
         self.closed
     }
 
+    /// Whether items are looked at, one by one, to know where the batch ends.
+    pub(super) fn judges(&self) -> bool {
+        self.policy.judges()
+    }
+
     /// Takes one item. The answer is whether the batch is closed.
     #[inline]
     pub(super) fn push(&mut self, item: T) -> bool {
@@ -112,6 +117,7 @@ impl<T> Open<T> {
 
     /// Lets `take` append as many items as it is told at most, and answers whatever it answers. Only for a batch that
     /// has been sifted and is not closed.
+    #[inline]
     pub(super) fn push_run<R>(&mut self, take: impl FnOnce(&mut Vec<T>, usize) -> R) -> R {
         let room = self.policy.max() - self.items.len();
         if self.policy.judges() {
@@ -139,6 +145,12 @@ impl<T> Open<T> {
     /// Moves what is taken but not judged into the batch, until that closes.
     #[inline]
     pub(super) fn sift(&mut self) {
+        if !self.rest.is_empty() {
+            self.sift_rest();
+        }
+    }
+
+    fn sift_rest(&mut self) {
         while self.closed.is_none() {
             let Some(item) = self.rest.front() else {
                 return;
@@ -206,6 +218,7 @@ impl<T> Open<T> {
     }
 
     /// Notes that what is left of the last run came `now`, unless that is known.
+    #[inline]
     pub(super) fn settle_rest(&mut self, now: impl FnOnce() -> Instant) {
         if !self.rest.is_empty() && self.rest_since.is_none() {
             self.rest_since = Some(now());
@@ -243,6 +256,7 @@ impl<T> Open<T> {
     }
 
     /// Closes the batch and opens the next.
+    #[inline]
     pub(super) fn close(&mut self, reason: FlushReason) -> Closed<T> {
         self.tally.count(reason, self.items.len());
         let (items, since) = self.reset();
@@ -254,12 +268,19 @@ impl<T> Open<T> {
     }
 
     /// Empties the batch, which has items from `since` on.
+    #[inline]
     fn reset(&mut self) -> (Vec<T>, Option<Instant>) {
         let items = mem::take(&mut self.items);
         self.before = items.len();
         self.weight = 0;
         self.closed = None;
-        (items, mem::take(&mut self.clock).since)
+        // A batch that never waited has no times to forget.
+        self.clock.fresh = false;
+        let since = self.clock.since;
+        if since.is_some() {
+            self.clock = Clock::default();
+        }
+        (items, since)
     }
 
     pub(super) fn stats(&self) -> BatchStats {
@@ -301,7 +322,7 @@ impl<T> Open<T> {
     fn foresee(&mut self) {
         if self.items.capacity() == 0 {
             let most = FORESIGHT / size_of::<T>().max(1);
-            self.items.reserve_exact(self.before.min(most));
+            self.items = Vec::with_capacity(self.before.min(most));
         }
     }
 

@@ -98,6 +98,7 @@ impl<S: Stream, F> Batched<S, F> {
 impl<S: Stream, F: Form> Stream for Batched<S, F> {
     type Item = F::Of<S::Item>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(match ready!(self.project().shell.poll_closed(cx)) {
             Some(Ok(closed)) => Some(form::<F, _>(closed)),
@@ -149,10 +150,27 @@ fn fill<S: Stream>(
     cx: &mut Context<'_>,
     open: &mut Open<S::Item>,
 ) -> Poll<Filled<Infallible>> {
-    while let Some(item) = ready!(input.as_mut().poll_next(cx)) {
-        if open.push(item) {
-            return Poll::Ready(Filled::Closed);
+    if open.judges() {
+        while let Some(item) = ready!(input.as_mut().poll_next(cx)) {
+            if open.push(item) {
+                return Poll::Ready(Filled::Closed);
+            }
         }
+        return Poll::Ready(Filled::Ended);
     }
-    Poll::Ready(Filled::Ended)
+    let Some(first) = ready!(input.as_mut().poll_next(cx)) else {
+        return Poll::Ready(Filled::Ended);
+    };
+    // A run of what is ready: only the buffer is looked at for each item.
+    open.push_run(|items, room| {
+        let full = items.len() + room;
+        items.push(first);
+        while items.len() < full {
+            match ready!(input.as_mut().poll_next(cx)) {
+                Some(item) => items.push(item),
+                None => return Poll::Ready(Filled::Ended),
+            }
+        }
+        Poll::Ready(Filled::Closed)
+    })
 }

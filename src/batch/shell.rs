@@ -53,6 +53,7 @@ impl<S, T, E> Shell<S, T, E> {
         }
     }
 
+    #[inline]
     pub(super) fn poll_closed(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -164,6 +165,7 @@ pub(super) fn fill_runs<T>(
 }
 
 /// Waits for the clock where the input has nothing ready.
+#[inline(never)]
 fn poll_clock<T>(open: &mut Open<T>, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<FlushReason> {
     if open.is_empty() {
         return Poll::Pending;
@@ -184,6 +186,7 @@ fn poll_clock<T>(open: &mut Open<T>, timer: &mut Timer, cx: &mut Context<'_>) ->
 }
 
 /// A closed batch as it is handed on. The clock is read only where somebody will see the age.
+#[inline]
 pub(super) fn form<F: Form, T>(closed: Closed<T>) -> F::Of<T> {
     let Closed {
         items,

@@ -62,6 +62,7 @@ impl BatchStats {
         }
     }
 
+    #[inline]
     fn count(&mut self, reason: FlushReason, len: usize) {
         self.shortest = if self.batches == 0 {
             len
@@ -101,10 +102,11 @@ impl Tally {
         }
     }
 
+    #[inline]
     pub(super) fn count(&mut self, reason: FlushReason, len: usize) {
         self.stats.count(reason, len);
         if let Some(named) = &self.named {
-            *lock(&named.stats) = self.stats;
+            named.publish(self.stats);
         }
     }
 
@@ -114,6 +116,11 @@ impl Tally {
 }
 
 impl Named {
+    #[inline(never)]
+    fn publish(&self, stats: BatchStats) {
+        *lock(&self.stats) = stats;
+    }
+
     fn reading(&self) -> Reading {
         Reading::Batch(*lock(&self.stats))
     }
