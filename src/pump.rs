@@ -209,16 +209,22 @@ where
                 }
                 return Poll::Ready(Ok(ended));
             }
-            ready!(coop::has_or_yield(cx));
-            match source.as_mut().poll_next(cx) {
-                Poll::Ready(Some(item)) => {
-                    coop::take(cx);
-                    *this.held = Some(item);
+            // One look at the budget an item. The unit is given back by a source that is idle; one that is pending because
+            // there is no budget may well be ready, which is no reason to flush.
+            let mut idle = false;
+            let polled = coop::spend(cx, |cx| match source.as_mut().poll_next(cx) {
+                Poll::Pending if coop::has_budget() => {
+                    idle = true;
+                    Poll::Pending
                 }
-                Poll::Ready(None) => *this.phase = Phase::Ending(Ended::Source),
+                polled => Poll::Ready(polled),
+            });
+            match polled {
+                Poll::Ready(Poll::Ready(Some(item))) => *this.held = Some(item),
+                Poll::Ready(Poll::Ready(None)) => *this.phase = Phase::Ending(Ended::Source),
+                Poll::Ready(Poll::Pending) => ready!(coop::has_or_yield(cx)),
+                Poll::Pending if !idle => return Poll::Pending,
                 Poll::Pending => {
-                    // Without budget the source may well be ready: that is no reason to flush.
-                    ready!(coop::has_or_yield(cx));
                     // Also where all is flushed: it is how a sink can say that its far side has gone.
                     ready!(sink.as_mut().poll_flush(cx))?;
                     *this.unflushed = false;
