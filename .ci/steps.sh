@@ -111,3 +111,15 @@ loom() {
     ((${#targets[@]} > 0)) || return 1
     RUSTFLAGS="$loom_flags" "${loom_cargo[@]}" "${targets[@]}"
 }
+
+has_miri() {
+    cargo +nightly miri --version >/dev/null 2>&1
+}
+
+# What is unsafe, under Miri: the queue's ring with its two ends, and the lock. Once by the stricter rules of borrowing,
+# and what runs on threads by the newer ones too, each time with another interleaving.
+miri() {
+    local cargo=(cargo +nightly miri test --locked --quiet --lib --target-dir target/miri --)
+    "${cargo[@]}" queue::ring:: sync:: &&
+        MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-many-seeds=${MIRI_SEEDS:-0..4}" "${cargo[@]}" between_threads sync::
+}

@@ -11,6 +11,8 @@ use crate::wake::all;
 
 mod lanes;
 mod slots;
+#[cfg(all(test, not(pushpull_loom)))]
+mod tests;
 
 pub(super) use lanes::{Both, Gates, Lanes, Rules, Since};
 use slots::Slots;
