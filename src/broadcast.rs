@@ -9,12 +9,25 @@
 //!   or it learns, at the place of the gap, how many are missing.
 //! - **C2.** It is the subscriber's choice to be [waited for](Publisher::subscribe), to lose the
 //!   [oldest](Lossy::DropOldest), or to be [cut off](Lossy::Disconnect). The latter two never slow anybody.
-//! - **C3.** The capacity is exact: never more values than that are kept, nor left unread by a lossless subscriber.
+//! - **C3.** The capacity is exact: never more values than that are kept, nor left unread by a lossless subscriber. A
+//!   value is read when it is handed out: a subscriber takes whole runs out of the log, but what it has taken and not
+//!   handed out counts as unread, and takes up its slot, like everything else.
 //!   Newcomers are [replayed](Builder::replay) the last `n`, none of them twice, none left out.
 //! - **C4.** With nobody subscribed a publish goes through at once, and counts. After [`close`](Publisher::close) all
 //!   read what is there, and then see the end. Who cancels a publish has published to everybody or to nobody.
 //! - **C5.** A value is cloned at most once per delivery, and the last one to read it gets it moved: a sole subscriber
 //!   without replay never clones.
+//!
+//! # What it costs
+//!
+//! Publishing takes the lock once. A lossless subscriber takes it once for up to 256 values, and hands these out with one
+//! store each; publishers look at how far each has come only when the log seems full. Values without a destructor are
+//! stored as they are and shared by whole runs; one with a destructor has an allocation of its own, so that it can be
+//! dropped the moment the last one has read it. A lossy subscriber that reads one by one takes the lock for each value,
+//! because what it has not read may yet be overwritten; [`pull_many`](LossySubscriber::pull_many) does not. Of tokio's
+//! cooperative budget sixteen values cost one unit.
+//!
+//! # Waiting
 //!
 //! Publishers that wait are served in order: who waits leaves its value in the line, and whoever makes room publishes
 //! it. Waking a subscriber or a publisher, dropping and cloning values all happen with no lock held, and a panic in any
@@ -61,12 +74,16 @@ mod builder;
 mod hub;
 mod log;
 mod lossy;
+mod marks;
 mod publisher;
 mod publishing;
+mod reader;
 mod state;
 mod stats;
 mod subscriber;
 mod subscribing;
+mod trash;
+mod value;
 mod waiting;
 
 pub use builder::Builder;

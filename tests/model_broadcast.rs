@@ -94,6 +94,36 @@ impl Drop for Value {
     }
 }
 
+/// What is published: with a destructor, and without.
+trait Payload: Clone + 'static {
+    fn new(n: u64, ledger: &Arc<Ledger>) -> Self;
+    fn n(&self) -> u64;
+}
+
+impl Payload for Value {
+    fn new(n: u64, ledger: &Arc<Ledger>) -> Self {
+        ledger.living.fetch_add(1, Relaxed);
+        Self {
+            n,
+            ledger: Arc::clone(ledger),
+        }
+    }
+
+    fn n(&self) -> u64 {
+        self.n
+    }
+}
+
+impl Payload for u64 {
+    fn new(n: u64, _: &Arc<Ledger>) -> Self {
+        n
+    }
+
+    fn n(&self) -> u64 {
+        *self
+    }
+}
+
 /// A waker that counts, and whether somebody sleeps on it.
 #[derive(Default)]
 struct Bell(AtomicUsize);
@@ -138,13 +168,13 @@ enum Kind {
     Disconnect,
 }
 
-enum Real {
-    Lossless(Subscriber<Value>),
-    Lossy(LossySubscriber<Value>),
+enum Real<V> {
+    Lossless(Subscriber<V>),
+    Lossy(LossySubscriber<V>),
 }
 
-struct Sub {
-    real: Real,
+struct Sub<V> {
+    real: Real<V>,
     kind: Kind,
     /// Positions it has not read.
     unread: VecDeque<usize>,
@@ -164,15 +194,15 @@ enum Seen {
     End,
 }
 
-struct Waiting {
-    future: Pin<Box<dyn Future<Output = Result<usize, PushError<Value>>>>>,
+struct Waiting<V> {
+    future: Pin<Box<dyn Future<Output = Result<usize, PushError<V>>>>>,
     id: usize,
     sleep: Sleep,
     served: Option<Result<usize, u64>>,
 }
 
-struct Handle {
-    real: Publisher<Value>,
+struct Handle<V> {
+    real: Publisher<V>,
     id: usize,
     slot: Slot,
     open: bool,
@@ -189,8 +219,8 @@ enum Slot {
     Reserved,
 }
 
-struct World {
-    publisher: Arc<Publisher<Value>>,
+struct World<V> {
+    publisher: Arc<Publisher<V>>,
     ledger: Arc<Ledger>,
     capacity: usize,
     replay: usize,
@@ -199,9 +229,9 @@ struct World {
     next: u64,
     /// Where the log begins: nothing before can be read any more.
     start: usize,
-    subs: Vec<Sub>,
-    waiting: Vec<Waiting>,
-    sinks: Vec<Handle>,
+    subs: Vec<Sub<V>>,
+    waiting: Vec<Waiting<V>>,
+    sinks: Vec<Handle<V>>,
     /// Ids of those who wait, with the value if they left one.
     line: VecDeque<(usize, Option<u64>)>,
     ids: usize,
@@ -214,7 +244,7 @@ struct World {
     disconnected: u64,
 }
 
-impl World {
+impl<V: Payload> World<V> {
     fn new(capacity: usize, replay: usize) -> Self {
         Self {
             publisher: Arc::new(
@@ -244,13 +274,9 @@ impl World {
         }
     }
 
-    fn value(&mut self) -> Value {
+    fn value(&mut self) -> V {
         self.next += 1;
-        self.ledger.living.fetch_add(1, Relaxed);
-        Value {
-            n: self.next,
-            ledger: Arc::clone(&self.ledger),
-        }
+        V::new(self.next, &self.ledger)
     }
 
     fn id(&mut self) -> usize {
@@ -490,7 +516,7 @@ impl World {
 
     fn publish(&mut self) {
         let (value, id) = (self.value(), self.id());
-        let n = value.n;
+        let n = value.n();
         let publisher = Arc::clone(&self.publisher);
         let mut waiting = Waiting {
             future: Box::pin(async move { publisher.publish(value).await }),
@@ -504,7 +530,7 @@ impl World {
             .as_mut()
             .poll(&mut Context::from_waker(&waker));
         if self.closed {
-            assert!(matches!(polled, Poll::Ready(Err(PushError::Closed(back))) if back.n == n));
+            assert!(matches!(polled, Poll::Ready(Err(PushError::Closed(back))) if back.n() == n));
         } else if self.may_publish() {
             let count = self.published(n);
             assert!(matches!(polled, Poll::Ready(Ok(to)) if to == count));
@@ -518,15 +544,15 @@ impl World {
 
     fn try_publish(&mut self) {
         let value = self.value();
-        let n = value.n;
+        let n = value.n();
         let tried = self.publisher.try_publish(value);
         if self.closed {
-            assert!(matches!(tried, Err(PushError::Closed(back)) if back.n == n));
+            assert!(matches!(tried, Err(PushError::Closed(back)) if back.n() == n));
         } else if self.may_publish() {
             let count = self.published(n);
             assert!(matches!(tried, Ok(to) if to == count));
         } else {
-            assert!(matches!(tried, Err(PushError::Full(back)) if back.n == n));
+            assert!(matches!(tried, Err(PushError::Full(back)) if back.n() == n));
         }
     }
 
@@ -543,8 +569,10 @@ impl World {
         match (waiting.served, polled) {
             (None, Poll::Pending) => return,
             (Some(Ok(count)), Poll::Ready(Ok(to))) => assert_eq!(to, count),
-            (Some(Err(n)), Poll::Ready(Err(PushError::Closed(back)))) => assert_eq!(back.n, n),
-            (served, polled) => panic!("{served:?}, but {:?}", polled.map_err(|e| e.map(|v| v.n))),
+            (Some(Err(n)), Poll::Ready(Err(PushError::Closed(back)))) => assert_eq!(back.n(), n),
+            (served, polled) => {
+                panic!("{served:?}, but {:?}", polled.map_err(|e| e.map(|v| v.n())))
+            }
         }
         self.waiting.remove(at);
     }
@@ -557,7 +585,7 @@ impl World {
         self.line.retain(|(id, _)| *id != waiting.id);
     }
 
-    fn subscribed(&mut self, real: Real, kind: Kind) {
+    fn subscribed(&mut self, real: Real<V>, kind: Kind) {
         let first = self.values.len().saturating_sub(self.replay);
         let unread: VecDeque<_> = (first..self.values.len()).collect();
         let room = self.capacity.saturating_sub(self.reserved);
@@ -602,7 +630,7 @@ impl World {
             Real::Lossy(real) => real.try_pull(),
         };
         let seen = match pulled {
-            Ok(Ok(value)) => Seen::Value(value.n),
+            Ok(Ok(value)) => Seen::Value(value.n()),
             Ok(Err(Lagged { missed })) => Seen::Lagged(missed),
             Err(PullError::Empty) => Seen::Empty,
             Err(_) => Seen::End,
@@ -641,7 +669,7 @@ impl World {
                 };
                 assert_eq!(run, there.min(limit));
                 for value in into {
-                    assert_eq!(self.look(at), Seen::Value(value.n));
+                    assert_eq!(self.look(at), Seen::Value(value.n()));
                 }
             }
         }
@@ -716,7 +744,7 @@ impl World {
             return;
         }
         let value = self.value();
-        let n = value.n;
+        let n = value.n();
         let sink = &mut self.sinks[at];
         sink.slot = Slot::None;
         assert_eq!(
@@ -790,7 +818,7 @@ impl World {
         assert!(self.ledger.cloned.load(Relaxed) as u64 <= self.delivered);
     }
 
-    fn check_hint(&self, sub: &Sub) {
+    fn check_hint(&self, sub: &Sub<V>) {
         let items = sub.unread.len() + usize::from(sub.missed > 0);
         let (least, most) = match &sub.real {
             Real::Lossless(real) => real.size_hint(),
@@ -838,7 +866,7 @@ impl World {
     }
 }
 
-impl Sub {
+impl<V: Payload> Sub<V> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Seen {
         match &mut self.real {
             Real::Lossless(real) => seen(Pin::new(real).poll_next(cx).map(|item| item.map(Ok))),
@@ -847,11 +875,11 @@ impl Sub {
     }
 }
 
-fn seen(polled: Poll<Option<Result<Value, Lagged>>>) -> Seen {
+fn seen<V: Payload>(polled: Poll<Option<Result<V, Lagged>>>) -> Seen {
     match polled {
         Poll::Pending => Seen::Empty,
         Poll::Ready(None) => Seen::End,
-        Poll::Ready(Some(Ok(value))) => Seen::Value(value.n),
+        Poll::Ready(Some(Ok(value))) => Seen::Value(value.n()),
         Poll::Ready(Some(Err(Lagged { missed }))) => Seen::Lagged(missed),
     }
 }
@@ -862,6 +890,15 @@ fn pin_poll<F: Future>(future: F, cx: &mut Context<'_>) -> Poll<F::Output> {
 
 fn pick(n: usize, of: usize) -> Option<usize> {
     (of > 0).then(|| n % of)
+}
+
+fn run<V: Payload>(capacity: usize, replay: usize, ops: &[Op]) {
+    let mut world = World::<V>::new(capacity, replay.min(capacity));
+    for op in ops {
+        world.apply(*op);
+        world.check();
+    }
+    world.finish();
 }
 
 fn cases() -> u32 {
@@ -881,11 +918,7 @@ proptest! {
         replay in 0..5_usize,
         ops in proptest::collection::vec(op(), 1..120),
     ) {
-        let mut world = World::new(capacity, replay.min(capacity));
-        for op in ops {
-            world.apply(op);
-            world.check();
-        }
-        world.finish();
+        run::<Value>(capacity, replay, &ops);
+        run::<u64>(capacity, replay, &ops);
     }
 }

@@ -2,24 +2,42 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::task::Waker;
+#[cfg(not(pushpull_loom))]
+use std::time::Duration;
 
-use super::log::Trash;
+use super::marks::Edge;
 use super::state::{Lack, State};
+use super::trash::Trash;
+use super::value::Value;
 use super::waiting::{Seat, Sleepers, wake_seats};
 use crate::meter::{Reading, Registration, Source};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Arc, Lock};
 use crate::wake::WakeList;
 
 /// How many publishers are served, and how many values dropped, before the lock is released in between.
 const ROUND: usize = 32;
 
-#[derive(Debug)]
 pub(super) struct Shared<T> {
-    state: Mutex<State<T>>,
+    state: Lock<State<T>>,
+    edge: Arc<Edge>,
     capacity: usize,
     registration: Option<Registration>,
+}
+
+/// How often, and how far apart, marks are looked at that may be in a store buffer yet: a few microseconds in all.
+const LOOKS: u32 = 10;
+#[cfg(not(pushpull_loom))]
+const PAUSE: Duration = Duration::from_nanos(400);
+
+#[cfg(not(pushpull_loom))]
+fn pause() {
+    crate::sync::spin::spin_for(PAUSE);
+}
+
+#[cfg(pushpull_loom)]
+fn pause() {
+    loom::thread::yield_now();
 }
 
 /// Wakers to wake, values and wakers to drop, and what did not fit in here.
@@ -34,6 +52,8 @@ pub(super) struct After<T> {
     pub(super) trash: Trash<T>,
     /// There is more to serve or to drop.
     pub(super) again: bool,
+    /// Whom those in line wait for may have come past without seeing them.
+    pub(super) loose: bool,
     /// There is more to serve, once this has been allocated.
     pub(super) lack: Option<Lack>,
 }
@@ -42,7 +62,8 @@ impl<T> Shared<T> {
     pub(super) fn new(state: State<T>, registration: Option<Registration>) -> Self {
         let capacity = state.log.capacity();
         Self {
-            state: Mutex::new(state),
+            edge: Arc::clone(state.log.marks.edge()),
+            state: Lock::new(state),
             capacity,
             registration,
         }
@@ -52,15 +73,44 @@ impl<T> Shared<T> {
         self.capacity
     }
 
+    pub(super) const fn edge(&self) -> &Arc<Edge> {
+        &self.edge
+    }
+
+    /// Publishes where that takes nothing but putting the value into the log; else the value comes back.
+    #[inline]
+    pub(super) fn publish_quickly(&self, value: Value<T>) -> Result<usize, Value<T>> {
+        let published = self.state.lock().publish_quickly(value);
+        let (count, sleepers) = published?;
+        if !sleepers.is_empty() {
+            self.wake(sleepers);
+        }
+        Ok(count)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, sleepers: Vec<Seat>) {
+        let mut after = After::new(0);
+        after.sleepers = sleepers;
+        after.finish(self);
+    }
+
+    /// Acts under the lock, where nothing can come of it.
+    #[inline]
+    pub(super) fn quickly<R>(&self, act: impl FnOnce(&mut State<T>) -> R) -> R {
+        act(&mut self.state.lock())
+    }
+
     /// Reads under the lock.
     pub(super) fn peek<R>(&self, look: impl FnOnce(&State<T>) -> R) -> R {
-        look(&lock(&self.state))
+        look(&self.state.lock())
     }
 
     /// Acts under the lock, and does after it what came of that.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
         let mut after = After::new(0);
-        let done = act(&mut lock(&self.state), &mut after);
+        let done = act(&mut self.state.lock(), &mut after);
         if !after.is_idle() {
             after.finish(self);
         }
@@ -83,7 +133,7 @@ impl<T> Shared<T> {
     /// Allocates what was lacking, outside of the lock.
     pub(super) fn supply(&self, lack: Lack) {
         let room = lack.supply();
-        let old = lock(&self.state).adopt(room);
+        let old = self.state.lock().adopt(room);
         drop(old);
     }
 }
@@ -116,6 +166,7 @@ impl<T> After<T> {
             idle: None,
             trash: Trash::with_room(room),
             again: false,
+            loose: false,
             lack: None,
         }
     }
@@ -143,10 +194,8 @@ impl<T> After<T> {
         }
     }
 
-    pub(super) fn drop_value(&mut self, value: Option<Arc<T>>) {
-        if let Some(value) = value {
-            self.trash.put(value);
-        }
+    pub(super) fn drop_value(&mut self, value: Option<Value<T>>) {
+        self.trash.put(value.and_then(Value::into_run));
     }
 
     fn is_idle(&self) -> bool {
@@ -156,12 +205,14 @@ impl<T> After<T> {
             && self.idle.is_none()
             && self.trash.is_empty()
             && !self.again
+            && !self.loose
             && self.lack.is_none()
     }
 
     /// Does everything, also where user code panics; the first panic goes on when all is done.
     fn finish(mut self, shared: &Shared<T>) {
         let mut panic = None;
+        let mut looks = 0;
         loop {
             let Self {
                 wakes,
@@ -170,13 +221,14 @@ impl<T> After<T> {
                 idle,
                 trash,
                 again,
+                loose,
                 lack,
                 ..
             } = self;
             guard(&mut panic, || wakes.wake_all());
             if !sleepers.is_empty() {
                 guard(&mut panic, || wake_seats(&mut sleepers));
-                let old = lock(&shared.state).sleepers.reuse(sleepers);
+                let old = shared.state.lock().sleepers.reuse(sleepers);
                 drop(old);
             }
             guard(&mut panic, || wake_seats(&mut watchers));
@@ -184,11 +236,14 @@ impl<T> After<T> {
             guard(&mut panic, || trash.empty());
             if let Some(lack) = lack {
                 shared.supply(lack);
+            } else if loose && looks < LOOKS {
+                looks += 1;
+                pause();
             } else if !again {
                 break;
             }
             self = Self::new(ROUND);
-            let mut state = lock(&shared.state);
+            let mut state = shared.state.lock();
             state.log.trim(&mut self.trash);
             self.again = state.log.is_untidy();
             state.serve(&mut self);

@@ -12,9 +12,10 @@ use super::after::Shared;
 use super::log::Kind;
 use super::lossy::{Lossy, LossySubscriber};
 use super::publisher::{Closed, Publisher};
+use super::reader::Reader;
 use super::state::State;
 use super::stats::BroadcastStats;
-use super::subscriber::{Reader, Subscriber};
+use super::subscriber::Subscriber;
 use crate::sync::{Arc, Mutex, lock};
 
 type Input<T> = Pin<Box<dyn Stream<Item = T> + Send>>;

@@ -1,12 +1,16 @@
 //! The log and the cursors on it: what is kept, what may leave, who missed what. Knows neither wakers nor tasks.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::mem;
 // Values are written before they are shared and never after: nothing here for a model to interleave.
 use std::sync::Arc;
 
-use crate::sync::planted;
-use crate::wake;
+use super::marks::{Behind, Mark, Marks};
+use super::trash::Trash;
+use super::value::{Hand, Run, Value, Want};
+use crate::sync::{Arc as Shared, planted};
 
 /// What happens to a subscriber that does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,28 +24,28 @@ pub(super) enum Kind {
 }
 
 /// How many cursors of each kind stand in one place.
-type Counts = [usize; 3];
+type Counts = [u32; 3];
 
 #[derive(Debug)]
 pub(super) struct Slot<T> {
-    value: Arc<T>,
-    /// Cursors that will read this value next. Cursors that lag behind the log are counted at its head.
+    value: Value<T>,
+    /// Cursors that will take this value next. Cursors that lag behind the log are counted at its head.
     at: Counts,
 }
 
-/// Values numbered from 0 in the order in which they were published, those from `head` on kept.
+/// Values numbered from 0 in the order in which they were published, those from `head` on in the log.
 ///
-/// A cursor is the number of the value its subscriber reads next. The log knows how many cursors stand at each value and
-/// not whose they are, so publishing costs the same whoever else is subscribed.
+/// A cursor is the number of the value its subscriber takes next. The log knows how many cursors stand at each value and
+/// not whose they are, so publishing costs the same whoever else is subscribed. What a lossless subscriber has taken and
+/// not handed out yet still counts as unread; its [`Mark`] tells how much that is.
 #[derive(Debug)]
 pub(super) struct Log<T> {
     slots: VecDeque<Slot<T>>,
     head: u64,
     /// Cursors behind the last value.
     end: Counts,
-    /// The smallest lossless cursor, while there is one.
-    low: u64,
-    readers: Counts,
+    pub(super) marks: Marks,
+    readers: [usize; 3],
     /// Subscribers that were disconnected and have not been told.
     cut: usize,
     capacity: usize,
@@ -65,60 +69,46 @@ pub(super) struct Counted {
 /// What reading brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// So many values, and whether there is now more room for publishers.
-    Run { freed: bool },
+    /// Values.
+    Run,
     /// So many values were missed here.
     Lagged(u64),
     /// So many values were missed, and nothing follows.
     Cut(u64),
     /// Everything has been read.
     Empty,
-    /// The buffer brought along has to hold this many more values.
-    Cramped(usize),
-}
-
-/// Values that nobody reads any more, to be dropped outside of the lock. One always has room, more have it where
-/// room was prepared.
-#[derive(Debug)]
-pub(super) struct Trash<T> {
-    first: Option<Arc<T>>,
-    rest: Vec<Arc<T>>,
 }
 
 impl<T> Log<T> {
-    pub(super) const fn new(capacity: usize, replay: usize) -> Self {
+    pub(super) fn new(capacity: usize, replay: usize) -> Self {
         Self {
             slots: VecDeque::new(),
             head: 0,
             end: [0; 3],
-            low: 0,
+            marks: Marks::new(),
             readers: [0; 3],
             cut: 0,
             capacity,
             replay,
-            counted: Counted {
-                published: 0,
-                sent: 0,
-                delivered: 0,
-                missed: 0,
-                abandoned: 0,
-                unread: 0,
-                disconnected: 0,
-                peak_len: 0,
-            },
+            counted: Counted::default(),
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
     }
 
     pub(super) const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    pub(super) const fn counted(&self) -> Counted {
-        self.counted
+    /// How many values are kept, and all counters. Kept is what is in the log, and what a lossless subscriber has taken
+    /// from there and not handed out.
+    pub(super) fn reading(&self) -> (usize, Counted) {
+        let (lowest, held) = self.marks.survey();
+        let from = lowest.map_or(self.head, |lowest| lowest.min(self.head));
+        let counted = Counted {
+            delivered: self.counted.delivered - held,
+            unread: self.counted.unread + held,
+            ..self.counted
+        };
+        ((self.tail() - from) as usize, counted)
     }
 
     /// Subscribers that the next value goes to.
@@ -130,18 +120,37 @@ impl<T> Log<T> {
         self.readers[Kind::Lossless as usize]
     }
 
-    /// Values that some lossless subscriber has not read. Never more than the capacity.
-    pub(super) fn claimed(&self) -> usize {
+    /// How far every lossless subscriber has to come before there is a slot beside those that are reserved.
+    fn bound(&self, reserved: usize) -> u64 {
+        (self.tail() + 1)
+            .saturating_add(reserved as u64)
+            .saturating_sub(self.capacity as u64)
+    }
+
+    /// Whether there is a slot beside those that are reserved: they, and what some lossless subscriber has not handed
+    /// out, never exceed the capacity.
+    pub(super) fn has_room(&mut self, reserved: usize) -> bool {
         if self.lossless() == 0 {
-            0
-        } else {
-            (self.tail() - self.low) as usize
+            return reserved < self.capacity;
         }
+        let bound = self.bound(reserved);
+        self.marks.have_come(bound)
+    }
+
+    /// What somebody waits for who wants a slot beside those that are reserved.
+    pub(super) fn want(&mut self, reserved: usize) -> Behind {
+        let bound = self.bound(reserved);
+        self.marks.want(bound)
     }
 
     /// Values between a cursor and the end, also those no longer there.
     pub(super) fn unread(&self, cursor: u64) -> u64 {
         self.tail() - cursor
+    }
+
+    /// The same, of those that are still in the log.
+    pub(super) fn there(&self, cursor: u64) -> usize {
+        self.unread(cursor).min(self.slots.len() as u64) as usize
     }
 
     /// Whether a cursor has been left behind.
@@ -173,7 +182,7 @@ impl<T> Log<T> {
 
     /// Puts a value at the end, for all that are subscribed, and answers how many they are. Where the log is full its
     /// oldest value goes, which no lossless subscriber may still want.
-    pub(super) fn push(&mut self, value: Arc<T>, trash: &mut Trash<T>) -> usize {
+    pub(super) fn push(&mut self, value: Value<T>, trash: &mut Trash<T>) -> usize {
         if self.slots.len() == self.capacity {
             self.evict(trash);
         }
@@ -183,7 +192,7 @@ impl<T> Log<T> {
         self.counted.missed += self.cut as u64;
         if readers == 0 && self.replay == 0 && self.slots.is_empty() {
             self.head += 1;
-            trash.put(value);
+            trash.put(value.into_run());
             return 0;
         }
         self.slots.push_back(Slot {
@@ -192,17 +201,60 @@ impl<T> Log<T> {
         });
         self.counted.unread += readers as u64;
         self.trim(trash);
-        self.counted.peak_len = self.counted.peak_len.max(self.slots.len());
+        self.note_peak();
         readers
+    }
+
+    /// The same, where that takes nothing but putting it there; else the value comes back.
+    #[inline]
+    pub(super) fn append(&mut self, value: Value<T>, reserved: usize) -> Result<usize, Value<T>> {
+        let readers = self.readers();
+        // The front may only stay there, or be a value that takes nothing to drop.
+        let simple = match self.slots.front() {
+            Some(Slot { value, at }) => {
+                *at != [0; 3] || self.slots.len() < self.replay || value.is_plain()
+            }
+            None => true,
+        };
+        if !simple
+            || readers == 0
+            || self.cut > 0
+            || self.slots.len() >= self.slots.capacity().min(self.capacity)
+            || !self.has_room(reserved)
+        {
+            return Err(value);
+        }
+        self.counted.published += 1;
+        self.counted.sent += readers as u64;
+        self.counted.unread += readers as u64;
+        self.slots.push_back(Slot {
+            value,
+            at: mem::take(&mut self.end),
+        });
+        while self.is_untidy() && self.slots.front().is_some_and(|slot| slot.value.is_plain()) {
+            self.pop();
+        }
+        self.note_peak();
+        Ok(readers)
+    }
+
+    /// The marks are looked at only where the length as it was seen last would be a new peak.
+    fn note_peak(&mut self) {
+        let peak = self.counted.peak_len as u64;
+        let mut from = self.head;
+        if self.lossless() > 0 {
+            from = from.min(self.marks.low());
+            if self.tail() - from > peak {
+                from = self.head.min(self.marks.look_again());
+            }
+        }
+        self.counted.peak_len = peak.max(self.tail() - from) as usize;
     }
 
     /// Drops values from the front that nobody wants, as far as `trash` has room.
     pub(super) fn trim(&mut self, trash: &mut Trash<T>) {
         while trash.has_room() && self.is_untidy() {
-            if let Some(slot) = self.slots.pop_front() {
-                self.head += 1;
-                trash.put(slot.value);
-            }
+            trash.put(self.pop());
         }
     }
 
@@ -211,18 +263,34 @@ impl<T> Log<T> {
         self.slots.len() > self.replay && self.slots.front().is_some_and(|slot| slot.at == [0; 3])
     }
 
-    /// A new cursor, `replay` values before the end. What a lossless newcomer is to be replayed while so many slots are
-    /// `reserved` that it would not fit beside them is put into `held` instead of standing in the log for it.
+    /// Takes the oldest value out of the log; answers what has to be dropped for that.
+    fn pop(&mut self) -> Option<Arc<Run<T>>> {
+        let slot = self.slots.pop_front()?;
+        self.head += 1;
+        let run = slot.value.into_run()?;
+        if let Some(Slot { value, .. }) = self.slots.front_mut() {
+            if let Value::Rest(at) = *value {
+                *value = Value::Run(run, at);
+                return None;
+            }
+        }
+        Some(run)
+    }
+
+    /// A new cursor, `replay` values before the end; a lossless one brings its `mark`. What a lossless newcomer is to be
+    /// replayed while so many slots are `reserved` that it would not fit beside them is put into `hand` instead of
+    /// standing in the log for it; the second number answered says how many values that are.
     ///
     /// # Errors
     ///
-    /// How many values `held` must have room for.
+    /// What `hand` must have first.
     pub(super) fn enter(
         &mut self,
         kind: Kind,
         reserved: usize,
-        held: &mut VecDeque<Arc<T>>,
-    ) -> Result<u64, usize> {
+        mark: Option<&Shared<Mark>>,
+        hand: &mut Hand<T>,
+    ) -> Result<(u64, usize), Want> {
         let replayed = match self.slots.len().min(self.replay) {
             _ if planted("bc_replay_gap") => 0,
             replayed => replayed,
@@ -232,126 +300,56 @@ impl<T> Log<T> {
             Kind::Lossless => replayed.saturating_sub(unclaimed),
             Kind::DropOldest | Kind::Disconnect => 0,
         };
-        if held.capacity() - held.len() < ahead {
-            return Err(ahead);
-        }
         let first = self.slots.len() - replayed;
-        held.extend(
-            self.slots
-                .range(first..first + ahead)
-                .map(|slot| Arc::clone(&slot.value)),
-        );
+        if ahead > 0 {
+            self.may_take(first, ahead, hand)?;
+            self.take(first, ahead, hand)?;
+        }
         let cursor = self.head + (first + ahead) as u64;
         self.counted.sent += replayed as u64;
         self.counted.delivered += ahead as u64;
         self.counted.unread += (replayed - ahead) as u64;
-        self.low = match kind {
-            Kind::Lossless if self.lossless() == 0 => cursor,
-            Kind::Lossless => self.low.min(cursor),
-            Kind::DropOldest | Kind::Disconnect => self.low,
-        };
+        if let Some(mark) = mark {
+            mark.begin_at(cursor);
+            self.marks.enter(mark, cursor);
+        }
         self.readers[kind as usize] += 1;
         self.at(cursor)[kind as usize] += 1;
-        Ok(cursor)
+        Ok((cursor, ahead))
     }
 
-    /// Takes a cursor off, wherever it stands; answers whether there is more room for publishers.
-    pub(super) fn leave(&mut self, kind: Kind, cursor: u64) -> bool {
+    /// Takes a cursor off, wherever it stands.
+    pub(super) fn leave(&mut self, kind: Kind, cursor: u64, mark: Option<&Shared<Mark>>) {
         if kind == Kind::Disconnect && self.is_lagging(cursor) {
             self.cut -= 1;
-            return false;
+            return;
         }
         let cursor = cursor.max(self.head);
         self.at(cursor)[kind as usize] -= 1;
         self.readers[kind as usize] -= 1;
         let unread = self.unread(cursor);
+        let held = mark.map_or(0, |mark| self.marks.leave(mark));
+        self.counted.delivered -= held;
         self.counted.unread -= unread;
-        self.counted.abandoned += unread;
-        kind == Kind::Lossless && (self.lossless() == 0 || self.raise_low())
-    }
-
-    /// Moves a cursor over up to `limit` values, which go into `held`. The last one to read a value takes it along.
-    pub(super) fn read(
-        &mut self,
-        kind: Kind,
-        cursor: &mut u64,
-        limit: usize,
-        held: &mut VecDeque<Arc<T>>,
-    ) -> Read {
-        if *cursor < self.head {
-            return self.report(kind, cursor);
-        }
-        let run = usize::try_from(self.unread(*cursor))
-            .unwrap_or(usize::MAX)
-            .min(limit);
-        if run == 0 {
-            return Read::Empty;
-        }
-        if held.capacity() - held.len() < run {
-            return Read::Cramped(run);
-        }
-        let from = *cursor;
-        *cursor += run as u64;
-        self.at(from)[kind as usize] -= 1;
-        self.at(*cursor)[kind as usize] += 1;
-        let freed = kind == Kind::Lossless && self.raise_low();
-        let mut next = (from - self.head) as usize;
-        for _ in 0..run {
-            if next == 0 && self.is_untidy() && !planted("bc_run_keeps") {
-                if let Some(slot) = self.slots.pop_front() {
-                    self.head += 1;
-                    held.push_back(slot.value);
-                }
-            } else {
-                held.push_back(Arc::clone(&self.slots[next].value));
-                next += 1;
-            }
-        }
-        self.counted.unread -= run as u64;
-        self.counted.delivered += run as u64;
-        Read::Run { freed }
-    }
-
-    /// Tells a lagging subscriber what it missed, and lets it go on at the oldest value kept.
-    fn report(&mut self, kind: Kind, cursor: &mut u64) -> Read {
-        if kind == Kind::Disconnect {
-            self.cut -= 1;
-            Read::Cut(self.unread(mem::replace(cursor, self.tail())))
-        } else {
-            let next = if planted("bc_lag_skips") {
-                self.tail()
-            } else {
-                self.head
-            };
-            Read::Lagged(self.head - mem::replace(cursor, next))
-        }
+        self.counted.abandoned += unread + held;
     }
 
     fn evict(&mut self, trash: &mut Trash<T>) {
         let behind = self.slots.len() as u64;
-        let Some(slot) = self.slots.pop_front() else {
+        let Some(slot) = self.slots.front() else {
             return;
         };
         let [lossless, oldest, fragile] = slot.at;
         debug_assert_eq!(lossless, 0, "a lossless subscriber has not read this");
-        self.head += 1;
+        trash.put(self.pop());
+        let (oldest_count, fragile_count) = (u64::from(oldest), u64::from(fragile));
         self.at(self.head)[Kind::DropOldest as usize] += oldest;
-        self.readers[Kind::Disconnect as usize] -= fragile;
-        self.cut += fragile;
-        self.counted.disconnected += fragile as u64;
-        let missed = oldest as u64 + fragile as u64 * behind;
+        self.readers[Kind::Disconnect as usize] -= fragile as usize;
+        self.cut += fragile as usize;
+        self.counted.disconnected += fragile_count;
+        let missed = oldest_count + fragile_count * behind;
         self.counted.missed += missed;
         self.counted.unread -= missed;
-        trash.put(slot.value);
-    }
-
-    /// Whether the smallest lossless cursor has moved on.
-    fn raise_low(&mut self) -> bool {
-        let before = self.low;
-        while self.low < self.tail() && self.at(self.low)[Kind::Lossless as usize] == 0 {
-            self.low += 1;
-        }
-        self.low > before
     }
 
     fn tail(&self) -> u64 {
@@ -363,35 +361,5 @@ impl<T> Log<T> {
             Some(slot) => &mut slot.at,
             None => &mut self.end,
         }
-    }
-}
-
-impl<T> Trash<T> {
-    pub(super) fn with_room(values: usize) -> Self {
-        Self {
-            first: None,
-            rest: Vec::with_capacity(values),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.rest.is_empty()
-    }
-
-    pub(super) fn put(&mut self, value: Arc<T>) {
-        if self.first.is_none() {
-            self.first = Some(value);
-        } else {
-            self.rest.push(value);
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.first.is_none() || self.rest.len() < self.rest.capacity()
-    }
-
-    /// Drops all, also where a destructor panics.
-    pub(super) fn empty(self) {
-        wake::all(self.first.into_iter().chain(self.rest), drop);
     }
 }

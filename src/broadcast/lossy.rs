@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 
 use super::log::Kind;
-use super::subscriber::{Reader, check_limit};
+use super::reader::{Reader, check_limit};
 use super::subscribing::Seen;
 use crate::queue::PullError;
 
@@ -102,8 +102,8 @@ impl<T: Clone> LossySubscriber<T> {
     ///
     /// Dropped before it is ready, it has read nothing.
     pub async fn pull(&mut self) -> Option<Result<T, Lagged>> {
-        match Self::told(self.reader.look(1).await) {
-            Ok(()) => self.reader.next_held().map(Ok),
+        match Self::told(self.reader.look().await) {
+            Ok(()) => self.reader.next().map(Ok),
             Err(lagged) => Some(Err(lagged)),
         }
     }
@@ -114,10 +114,10 @@ impl<T: Clone> LossySubscriber<T> {
     ///
     /// [`PullError::Empty`] where [`pull`](Self::pull) would wait, [`PullError::Closed`] at the end.
     pub fn try_pull(&mut self) -> Result<Result<T, Lagged>, PullError> {
-        match self.reader.see(1, &mut None) {
+        match self.reader.see(&mut None) {
             Seen::Empty => Err(PullError::Empty),
             Seen::Lagged(missed) => Ok(Err(Lagged { missed })),
-            Seen::Run | Seen::Ended => self.reader.next_held().map(Ok).ok_or(PullError::Closed),
+            Seen::Run | Seen::Ended => self.reader.next().map(Ok).ok_or(PullError::Closed),
         }
     }
 
@@ -137,7 +137,7 @@ impl<T: Clone> LossySubscriber<T> {
     /// If `limit` is 0.
     pub async fn pull_many(&mut self, into: &mut Vec<T>, limit: usize) -> Result<usize, Lagged> {
         check_limit(limit);
-        Self::told(self.reader.look(limit).await)?;
+        Self::told(self.reader.look_for(limit).await)?;
         Ok(self.reader.hand_out(into, limit))
     }
 
@@ -158,7 +158,7 @@ impl<T: Clone> LossySubscriber<T> {
         limit: usize,
     ) -> Poll<Result<usize, Lagged>> {
         check_limit(limit);
-        Self::told(ready!(self.reader.poll_see(cx, limit)))?;
+        Self::told(ready!(self.reader.poll_see_for(cx, limit)))?;
         Poll::Ready(Ok(self.reader.hand_out(into, limit)))
     }
 }
@@ -167,8 +167,8 @@ impl<T: Clone> Stream for LossySubscriber<T> {
     type Item = Result<T, Lagged>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match Self::told(ready!(self.reader.poll_see(cx, 1))) {
-            Ok(()) => self.reader.next_held().map(Ok),
+        Poll::Ready(match Self::told(ready!(self.reader.poll_see(cx))) {
+            Ok(()) => self.reader.next().map(Ok),
             Err(lagged) => Some(Err(lagged)),
         })
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc as Shareable;
 use std::task::{Context, Poll};
 
 use futures_sink::Sink;
@@ -11,8 +10,10 @@ use super::after::Shared;
 use super::log::Kind;
 use super::lossy::{Lossy, LossySubscriber};
 use super::publishing::{Published, Reserved, Turn};
+use super::reader::Reader;
 use super::stats::BroadcastStats;
-use super::subscriber::{Reader, Subscriber};
+use super::subscriber::Subscriber;
+use super::value::Value;
 use super::waiting::{Outcome, Place, Ticket};
 use crate::coop;
 use crate::queue::PushError;
@@ -121,7 +122,11 @@ impl<T> Publisher<T> {
         if !self.open {
             return Err(PushError::Closed(value));
         }
-        let mut value = Some(Shareable::new(value));
+        let value = match self.shared.publish_quickly(Value::new(value)) {
+            Ok(count) => return Ok(count),
+            Err(value) => value,
+        };
+        let mut value = Some(value);
         match self
             .shared
             .try_with(|state, after| state.publish(&mut value, after))
@@ -215,7 +220,7 @@ impl<T> Publisher<T> {
             let reserved = shared.try_with(|state, after| {
                 let reserved = match *slot {
                     Slot::Reserved => Reserved::Yes,
-                    Slot::None => state.reserve_or_wait(&mut waker)?,
+                    Slot::None => state.reserve_or_wait(&mut waker, after)?,
                     Slot::Waits(place) => match state.turn(place, cx.waker(), &mut waker, after) {
                         Turn::Served(Outcome::Closed(_)) => Reserved::Closed,
                         Turn::Served(_) => Reserved::Yes,
@@ -267,7 +272,7 @@ impl<T> Sink<T> for Publisher<T> {
         if matches!(self.slot, Slot::Reserved) {
             return Poll::Ready(Ok(()));
         }
-        coop::spend(cx, |cx| self.poll_reserve(cx))
+        coop::spend_share(cx, |cx| self.poll_reserve(cx))
     }
 
     #[track_caller]
@@ -276,7 +281,7 @@ impl<T> Sink<T> for Publisher<T> {
             matches!(self.slot, Slot::Reserved),
             "`start_send` needs a `poll_ready` that answered `Ready(Ok(()))` before it"
         );
-        let mut value = Some(Shareable::new(value));
+        let mut value = Some(Value::new(value));
         let Self { shared, slot, .. } = &mut *self;
         shared.try_with(|state, after| {
             state.redeem(&mut value, after)?;
@@ -340,8 +345,8 @@ enum Stage<T> {
 impl<T> Unpin for Publish<'_, T> {}
 
 impl<T> Publish<'_, T> {
+    #[inline]
     fn poll_publish(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, PushError<T>>> {
-        let shared = &self.publisher.shared;
         if let Stage::Waits(_) = self.stage {
             return self.poll_outcome(cx);
         }
@@ -351,7 +356,19 @@ impl<T> Publish<'_, T> {
         if !self.publisher.open {
             return Poll::Ready(Err(PushError::Closed(value)));
         }
-        let mut value = Some(Shareable::new(value));
+        match self.publisher.shared.publish_quickly(Value::new(value)) {
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(value) => self.poll_slowly(value, cx),
+        }
+    }
+
+    fn poll_slowly(
+        &mut self,
+        value: Value<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, PushError<T>>> {
+        let shared = &self.publisher.shared;
+        let mut value = Some(value);
         let mut waker = None;
         loop {
             let stage = &mut self.stage;
@@ -405,7 +422,7 @@ impl<T> Future for Publish<'_, T> {
     type Output = Result<usize, PushError<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend(cx, |cx| self.poll_publish(cx))
+        coop::spend_share(cx, |cx| self.poll_publish(cx))
     }
 }
 
@@ -455,8 +472,8 @@ impl<T> Drop for Closed<'_, T> {
 }
 
 /// A value that was not published has one owner.
-fn unshare<T>(value: Option<Shareable<T>>) -> T {
+fn unshare<T>(value: Option<Value<T>>) -> T {
     value
-        .and_then(Shareable::into_inner)
+        .and_then(Value::into_inner)
         .expect("a value that was not published has one owner")
 }

@@ -1,11 +1,12 @@
 //! What happens under the lock when somebody publishes.
 
-use std::sync::Arc;
 use std::task::Waker;
 
 use super::after::After;
+use super::marks::Behind;
 use super::state::{Lack, State};
-use super::waiting::{Outcome, Place};
+use super::value::Value;
+use super::waiting::{Outcome, Place, Seat};
 use crate::sync::planted;
 
 /// What came of publishing. The value is taken only where it was published.
@@ -35,15 +36,35 @@ pub(super) enum Turn<T> {
 }
 
 impl<T> State<T> {
+    /// Publishes where that takes nothing but putting the value into the log, and answers besides whom to wake then. Else
+    /// the value comes back.
+    #[inline]
+    pub(super) fn publish_quickly(
+        &mut self,
+        value: Value<T>,
+    ) -> Result<(usize, Vec<Seat>), Value<T>> {
+        if self.closed || self.line.len() > 0 {
+            return Err(value);
+        }
+        let count = self.log.append(value, self.reserved)?;
+        let seats = if self.sleepers.len() > 0 {
+            self.sleepers.take()
+        } else {
+            Vec::new()
+        };
+        Ok((count, seats))
+    }
+
     /// Publishes at once, if there is room.
     pub(super) fn publish(
         &mut self,
-        value: &mut Option<Arc<T>>,
+        value: &mut Option<Value<T>>,
         after: &mut After<T>,
     ) -> Result<Published, Lack> {
         if self.closed {
             return Ok(Published::Closed);
         }
+        self.let_go_first(after);
         if !self.may_publish() {
             return Ok(Published::Full);
         }
@@ -53,27 +74,30 @@ impl<T> State<T> {
     /// Publishes at once, or leaves the value in the line.
     pub(super) fn publish_or_wait(
         &mut self,
-        value: &mut Option<Arc<T>>,
+        value: &mut Option<Value<T>>,
         waker: &mut Option<Waker>,
         after: &mut After<T>,
     ) -> Result<Published, Lack> {
-        if !planted("bc_wait_unchecked") {
-            match self.publish(value, after)? {
-                Published::Full => {}
-                done => return Ok(done),
-            }
+        match self.publish(value, after)? {
+            Published::Full => {}
+            done => return Ok(done),
         }
         let Some(waker) = self.joining(waker)? else {
             return Ok(Published::Full);
         };
-        Ok(Published::Waits(self.line.join(value.take(), waker)))
+        let place = self.line.join(value.take(), waker);
+        if !planted("bc_wait_unchecked") {
+            self.joined(after);
+        }
+        Ok(Published::Waits(place))
     }
 
     /// Reserves a slot at once, if there is one.
-    pub(super) fn reserve(&mut self) -> Reserved {
+    fn reserve(&mut self, after: &mut After<T>) -> Reserved {
         if self.closed {
             return Reserved::Closed;
         }
+        self.let_go_first(after);
         if !self.has_room() {
             return Reserved::Full;
         }
@@ -82,23 +106,29 @@ impl<T> State<T> {
     }
 
     /// Reserves a slot at once, or waits for it in the line.
-    pub(super) fn reserve_or_wait(&mut self, waker: &mut Option<Waker>) -> Result<Reserved, Lack> {
-        if !(planted("bc_reserve_unchecked") && waker.is_some()) {
-            match self.reserve() {
-                Reserved::Full => {}
-                done => return Ok(done),
-            }
+    pub(super) fn reserve_or_wait(
+        &mut self,
+        waker: &mut Option<Waker>,
+        after: &mut After<T>,
+    ) -> Result<Reserved, Lack> {
+        match self.reserve(after) {
+            Reserved::Full => {}
+            done => return Ok(done),
         }
         let Some(waker) = self.joining(waker)? else {
             return Ok(Reserved::Full);
         };
-        Ok(Reserved::Waits(self.line.join(None, waker)))
+        let place = self.line.join(None, waker);
+        if !planted("bc_reserve_unchecked") {
+            self.joined(after);
+        }
+        Ok(Reserved::Waits(place))
     }
 
     /// Publishes with the slot reserved for it, also after `close`.
     pub(super) fn redeem(
         &mut self,
-        value: &mut Option<Arc<T>>,
+        value: &mut Option<Value<T>>,
         after: &mut After<T>,
     ) -> Result<(), Lack> {
         self.push(value, after)?;
@@ -166,7 +196,7 @@ impl<T> State<T> {
 
     fn push(
         &mut self,
-        value: &mut Option<Arc<T>>,
+        value: &mut Option<Value<T>>,
         after: &mut After<T>,
     ) -> Result<Published, Lack> {
         if !self.log.has_spare() {
@@ -181,12 +211,26 @@ impl<T> State<T> {
         Ok(Published::To(count))
     }
 
-    fn has_room(&self) -> bool {
-        self.log.claimed().saturating_add(self.reserved) < self.log.capacity()
+    /// A subscriber may have made room and not yet come to serve those in line: they go first.
+    fn let_go_first(&mut self, after: &mut After<T>) {
+        if self.line.len() > 0 {
+            self.serve(after);
+        }
+    }
+
+    /// The first in line tells the subscribers that it waits, and so looks at their marks once more.
+    fn joined(&mut self, after: &mut After<T>) {
+        if self.line.len() == 1 {
+            self.serve(after);
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.log.has_room(self.reserved)
     }
 
     /// Whether a value may be published now. Without a lossless subscriber nothing that is published claims a slot.
-    fn may_publish(&self) -> bool {
+    fn may_publish(&mut self) -> bool {
         if self.log.lossless() > 0 {
             self.has_room()
         } else {
@@ -206,6 +250,13 @@ impl<T> State<T> {
                     self.has_room()
                 };
             if !served {
+                if self.log.lossless() > 0 {
+                    match self.log.want(self.reserved) {
+                        Behind::Nobody => continue,
+                        Behind::Somebody => {}
+                        Behind::Loose => after.loose = true,
+                    }
+                }
                 // Only those who want a slot for later can be stuck in front of others who are not.
                 if self.log.lossless() > 0 || self.line.values() == 0 || has_value {
                     break;
@@ -226,6 +277,9 @@ impl<T> State<T> {
             if planted("bc_serves_one") {
                 break;
             }
+        }
+        if self.line.len() == 0 {
+            self.log.marks.rest();
         }
     }
 

@@ -6,9 +6,11 @@ use std::task::Waker;
 
 use super::after::After;
 use super::log::{Log, Slot};
+use super::marks::Mark;
 use super::stats::BroadcastStats;
+use super::value::Want;
 use super::waiting::{Line, Node, Seat, Sleepers, Ticket};
-use crate::sync::planted;
+use crate::sync::{Arc, planted};
 
 #[derive(Debug)]
 pub(super) struct State<T> {
@@ -38,8 +40,9 @@ pub(super) enum Lack {
     Line(usize),
     Sleepers(usize),
     Watchers(usize),
-    /// So many more values in the subscriber's own buffer.
-    Held(usize),
+    Marks(usize),
+    /// In the subscriber's own hand.
+    Hand(Want),
 }
 
 /// What was allocated for it.
@@ -49,7 +52,9 @@ pub(super) enum Room<T> {
     Line(Vec<Node<T>>),
     Sleepers(Vec<Seat>),
     Watchers(Vec<Seat>),
-    Held(usize),
+    Marks(Vec<Arc<Mark>>),
+    /// Nothing: a subscriber supplies its hand itself.
+    Hand(Want),
 }
 
 impl<T> State<T> {
@@ -150,12 +155,13 @@ impl<T> State<T> {
             Room::Line(room) => Room::Line(self.line.adopt(room)),
             Room::Sleepers(room) => Room::Sleepers(self.sleepers.adopt(room)),
             Room::Watchers(room) => Room::Watchers(self.watchers.adopt(room)),
-            Room::Held(more) => Room::Held(more),
+            Room::Marks(room) => Room::Marks(self.log.marks.adopt(room)),
+            Room::Hand(want) => Room::Hand(want),
         }
     }
 
     pub(super) fn stats(&self) -> BroadcastStats {
-        let counted = self.log.counted();
+        let (len, counted) = self.log.reading();
         BroadcastStats {
             published: counted.published,
             sent: counted.sent,
@@ -164,7 +170,7 @@ impl<T> State<T> {
             abandoned: counted.abandoned,
             unread: counted.unread,
             disconnected: counted.disconnected,
-            len: self.log.len(),
+            len,
             capacity: self.log.capacity(),
             peak_len: counted.peak_len,
             reserved: self.reserved,
@@ -185,7 +191,8 @@ impl Lack {
             Self::Line(places) => Room::Line(Vec::with_capacity(places)),
             Self::Sleepers(seats) => Room::Sleepers(Vec::with_capacity(seats)),
             Self::Watchers(seats) => Room::Watchers(Vec::with_capacity(seats)),
-            Self::Held(more) => Room::Held(more),
+            Self::Marks(marks) => Room::Marks(Vec::with_capacity(marks)),
+            Self::Hand(want) => Room::Hand(want),
         }
     }
 }

@@ -1,20 +1,14 @@
-//! What subscribers have in common, and the lossless one.
+//! The subscriber that publishers wait for.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc as Shareable;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
 
-use super::after::Shared;
-use super::log::Kind;
-use super::state::Lack;
-use super::subscribing::{Cursor, Seen};
+use super::reader::{Reader, check_limit};
+use super::subscribing::Seen;
 use crate::queue::PullError;
-use crate::sync::Arc;
-use crate::{coop, wake};
 
 /// A subscriber that publishers wait for, as a [`Stream`] of everything published since it subscribed. Made by
 /// [`Publisher::subscribe`](super::Publisher::subscribe) or [`Hub::subscribe`](super::Hub::subscribe).
@@ -23,6 +17,10 @@ use crate::{coop, wake};
 ///
 /// Values are cloned outside of the lock, once for each subscriber; the last one to read a value gets it moved, so
 /// that a sole subscriber never clones. If a clone panics, the value is still there for the next attempt.
+///
+/// However it is read, it takes a whole run of values out of the log under one lock and hands them out from there. A
+/// value counts as read when it is handed out, neither sooner nor later: until then it is in
+/// [`len`](Self::len) and takes up its slot, and from then on no publisher waits for it.
 #[must_use = "a subscriber that is not read makes publishers wait"]
 pub struct Subscriber<T> {
     reader: Reader<T>,
@@ -50,7 +48,7 @@ impl<T> Subscriber<T> {
 
     /// Whether the broadcast is closed. What is in the log can still be read.
     pub fn is_closed(&self) -> bool {
-        self.reader.shared.peek(|state| state.is_closed())
+        self.reader.shared().peek(|state| state.is_closed())
     }
 }
 
@@ -61,8 +59,11 @@ impl<T: Clone> Subscriber<T> {
     ///
     /// Dropped before it is ready, it has read nothing.
     pub async fn pull(&mut self) -> Option<T> {
-        self.reader.look(1).await;
-        self.reader.next_held()
+        if let Some(value) = self.reader.next_quickly() {
+            return Some(value);
+        }
+        self.reader.look().await;
+        self.reader.next()
     }
 
     /// The next value, if there is one now.
@@ -85,9 +86,9 @@ impl<T: Clone> Subscriber<T> {
     /// assert_eq!(subscriber.try_pull(), Err(PullError::Closed));
     /// ```
     pub fn try_pull(&mut self) -> Result<T, PullError> {
-        match self.reader.see(1, &mut None) {
+        match self.reader.see(&mut None) {
             Seen::Empty => Err(PullError::Empty),
-            _ => self.reader.next_held().ok_or(PullError::Closed),
+            _ => self.reader.next().ok_or(PullError::Closed),
         }
     }
 
@@ -122,7 +123,7 @@ impl<T: Clone> Subscriber<T> {
     /// ```
     pub async fn pull_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         check_limit(limit);
-        self.reader.look(limit).await;
+        self.reader.look_for(limit).await;
         self.reader.hand_out(into, limit)
     }
 
@@ -139,7 +140,7 @@ impl<T: Clone> Subscriber<T> {
         limit: usize,
     ) -> Poll<usize> {
         check_limit(limit);
-        ready!(self.reader.poll_see(cx, limit));
+        ready!(self.reader.poll_see_for(cx, limit));
         Poll::Ready(self.reader.hand_out(into, limit))
     }
 }
@@ -147,9 +148,13 @@ impl<T: Clone> Subscriber<T> {
 impl<T: Clone> Stream for Subscriber<T> {
     type Item = T;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        ready!(self.reader.poll_see(cx, 1));
-        Poll::Ready(self.reader.next_held())
+        if let Some(value) = self.reader.next_quickly() {
+            return Poll::Ready(Some(value));
+        }
+        ready!(self.reader.poll_see(cx));
+        Poll::Ready(self.reader.next())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -169,169 +174,4 @@ impl<T> fmt::Debug for Subscriber<T> {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
-}
-
-/// A subscriber of any kind: a cursor, and the values between the log and the caller.
-pub(super) struct Reader<T> {
-    shared: Arc<Shared<T>>,
-    cursor: Cursor<T>,
-    /// Its end has been seen.
-    pub(super) done: bool,
-}
-
-impl<T> Reader<T> {
-    pub(super) fn new(shared: &Arc<Shared<T>>, kind: Kind) -> Self {
-        let mut held = VecDeque::new();
-        let cursor = loop {
-            match shared.with(|state, after| state.subscribe(kind, &mut held, after)) {
-                Ok(cursor) => break cursor,
-                Err(Lack::Held(more)) => held.reserve(more),
-                Err(lack) => shared.supply(lack),
-            }
-        };
-        Self {
-            shared: Arc::clone(shared),
-            cursor,
-            done: false,
-        }
-    }
-
-    pub(super) fn resubscribe(&self) -> Self {
-        Self::new(&self.shared, self.cursor.kind)
-    }
-
-    pub(super) const fn shared(&self) -> &Arc<Shared<T>> {
-        &self.shared
-    }
-
-    /// How many values can be read now.
-    pub(super) fn unread(&self) -> usize {
-        self.shared.peek(|state| state.unread(&self.cursor))
-    }
-
-    pub(super) fn hint(&self) -> (usize, Option<usize>) {
-        self.shared.peek(|state| state.hint(&self.cursor))
-    }
-
-    /// Brings up to `limit` values into the buffer, if it is empty.
-    pub(super) fn see(&mut self, limit: usize, waker: &mut Option<Waker>) -> Seen {
-        let Self {
-            shared,
-            cursor,
-            done,
-        } = self;
-        if !cursor.held.is_empty() {
-            return Seen::Run;
-        }
-        if *done {
-            return Seen::Ended;
-        }
-        loop {
-            match shared.with(|state, after| state.look(cursor, limit, waker, after)) {
-                Ok(seen) => {
-                    *done = seen == Seen::Ended;
-                    return seen;
-                }
-                Err(Lack::Held(more)) => cursor.held.reserve(more),
-                Err(lack) => shared.supply(lack),
-            }
-        }
-    }
-
-    /// Waits until there is something other than [`Seen::Empty`] to see.
-    pub(super) fn poll_see(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Seen> {
-        coop::spend(cx, |cx| {
-            let mut waker = None;
-            loop {
-                let brought = waker.is_some();
-                match self.see(limit, &mut waker) {
-                    Seen::Empty if brought || self.sleeps_with(cx) => return Poll::Pending,
-                    Seen::Empty => waker = Some(cx.waker().clone()),
-                    seen => return Poll::Ready(seen),
-                }
-            }
-        })
-    }
-
-    /// The same as a future, which leaves no seat taken when it is dropped.
-    pub(super) const fn look(&mut self, limit: usize) -> Look<'_, T> {
-        Look {
-            reader: self,
-            limit,
-        }
-    }
-
-    fn sleeps_with(&self, cx: &Context<'_>) -> bool {
-        self.cursor.may_sleep()
-            && self
-                .shared
-                .peek(|state| state.sleeps_with(&self.cursor, cx.waker()))
-    }
-}
-
-impl<T: Clone> Reader<T> {
-    /// Hands out the first value of the buffer: moved, if nobody else holds it.
-    pub(super) fn next_held(&mut self) -> Option<T> {
-        let held = &mut self.cursor.held;
-        match Shareable::try_unwrap(held.pop_front()?) {
-            Ok(value) => Some(value),
-            Err(shared) => {
-                // It stays where it is until the clone is there, in case that panics.
-                held.push_front(shared);
-                let value = held.front().map(|shared| T::clone(shared));
-                held.pop_front();
-                value
-            }
-        }
-    }
-
-    /// Hands out up to `limit` values of the buffer.
-    pub(super) fn hand_out(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        let run = self.cursor.held.len().min(limit);
-        into.reserve(run);
-        for handed in 0..run {
-            let Some(value) = self.next_held() else {
-                return handed;
-            };
-            into.push(value);
-        }
-        run
-    }
-}
-
-impl<T> Drop for Reader<T> {
-    fn drop(&mut self) {
-        let held = std::mem::take(&mut self.cursor.held);
-        self.shared
-            .with(|state, after| state.unsubscribe(&mut self.cursor, after));
-        wake::all(held, drop);
-    }
-}
-
-pub(super) struct Look<'a, T> {
-    reader: &'a mut Reader<T>,
-    limit: usize,
-}
-
-impl<T> Future for Look<'_, T> {
-    type Output = Seen;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Seen> {
-        let limit = self.limit;
-        self.reader.poll_see(cx, limit)
-    }
-}
-
-impl<T> Drop for Look<'_, T> {
-    fn drop(&mut self) {
-        let Reader { shared, cursor, .. } = &mut *self.reader;
-        if cursor.may_sleep() {
-            shared.with(|state, after| state.rise(cursor, after));
-        }
-    }
-}
-
-#[track_caller]
-pub(super) const fn check_limit(limit: usize) {
-    assert!(limit > 0, "a limit of 0 would read nothing for ever");
 }

@@ -1,9 +1,9 @@
 //! Who waits: subscribers, woken all at once, and publishers, served one by one in order.
 
 use std::mem;
-use std::sync::Arc;
 use std::task::Waker;
 
+use super::value::Value;
 use crate::wake;
 
 const NIL: u32 = u32::MAX;
@@ -163,7 +163,7 @@ pub(super) enum Outcome<T> {
     /// A slot is reserved for it.
     Reserved,
     /// Nothing is published any more. Its value, if it left one.
-    Closed(Option<Arc<T>>),
+    Closed(Option<Value<T>>),
 }
 
 #[derive(Debug)]
@@ -173,7 +173,7 @@ pub(super) enum Node<T> {
     },
     Waiting {
         /// The value to publish; without one, a slot is wanted.
-        value: Option<Arc<T>>,
+        value: Option<Value<T>>,
         waker: Waker,
         prev: u32,
         next: u32,
@@ -232,7 +232,7 @@ impl<T> Line<T> {
     }
 
     /// Joins at the end. There must be room.
-    pub(super) fn join(&mut self, value: Option<Arc<T>>, waker: Waker) -> Place {
+    pub(super) fn join(&mut self, value: Option<Value<T>>, waker: Waker) -> Place {
         debug_assert!(self.has_room(), "the line must not grow under the lock");
         self.len += 1;
         self.values += usize::from(value.is_some());
@@ -280,7 +280,7 @@ impl<T> Line<T> {
     pub(super) fn settle(
         &mut self,
         place: Place,
-        outcome: impl FnOnce(Option<Arc<T>>) -> Outcome<T>,
+        outcome: impl FnOnce(Option<Value<T>>) -> Outcome<T>,
     ) -> Option<Waker> {
         let (value, waker) = self.unlink(place)?;
         self.nodes[place.0 as usize] = Node::Settled(outcome(value));
@@ -312,7 +312,7 @@ impl<T> Line<T> {
     }
 
     /// Leaves the line without having been served, with everything that was left there.
-    pub(super) fn leave(&mut self, place: Place) -> Option<(Option<Arc<T>>, Waker)> {
+    pub(super) fn leave(&mut self, place: Place) -> Option<(Option<Value<T>>, Waker)> {
         let left = self.unlink(place)?;
         self.give_up(place);
         Some(left)
@@ -326,7 +326,7 @@ impl<T> Line<T> {
     }
 
     /// Takes a waiting node out of the chain and leaves `Free` in its place.
-    fn unlink(&mut self, place: Place) -> Option<(Option<Arc<T>>, Waker)> {
+    fn unlink(&mut self, place: Place) -> Option<(Option<Value<T>>, Waker)> {
         let node = &mut self.nodes[place.0 as usize];
         if !matches!(node, Node::Waiting { .. }) {
             return None;

@@ -5,6 +5,7 @@ mod hub;
 mod lossless;
 mod lossy;
 mod replay;
+mod runs;
 mod sink;
 
 use std::future::Future;
