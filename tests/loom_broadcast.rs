@@ -202,6 +202,49 @@ fn a_run_read_at_once_makes_room_for_as_many() {
     });
 }
 
+// guarantee: C2, Q7
+#[test]
+fn a_publisher_waits_for_the_last_of_two() {
+    model(|| {
+        let publisher = broadcast::channel(1);
+        let subscribers = [publisher.subscribe(), publisher.subscribe()];
+        assert_eq!(publisher.try_publish(1), Ok(2));
+        let reading = subscribers.map(|mut subscriber| {
+            thread::spawn(move || {
+                assert_eq!(subscriber.try_pull(), Ok(1));
+                subscriber
+            })
+        });
+        assert_eq!(block_on(publisher.publish(2)), Ok(2));
+        for subscriber in reading {
+            assert_eq!(subscriber.join().unwrap().try_pull(), Ok(2));
+        }
+    });
+}
+
+// guarantee: C3, Q7
+#[test]
+fn what_is_handed_out_of_a_run_makes_room_at_once() {
+    model(|| {
+        let publisher = broadcast::channel(2);
+        let mut subscriber = publisher.subscribe();
+        assert_eq!(publisher.try_publish(1), Ok(1));
+        assert_eq!(publisher.try_publish(2), Ok(1));
+        let reading = thread::spawn(move || {
+            // It takes both, and hands out one.
+            assert_eq!(subscriber.try_pull(), Ok(1));
+            subscriber
+        });
+        assert_eq!(block_on(publisher.publish(3)), Ok(1));
+        let mut subscriber = reading.join().unwrap();
+        assert_eq!(publisher.try_publish(4), Err(PushError::Full(4)));
+        assert_eq!(
+            (subscriber.try_pull(), subscriber.try_pull()),
+            (Ok(2), Ok(3))
+        );
+    });
+}
+
 // guarantee: Q7
 #[test]
 fn what_a_reader_publishes_for_another_wakes_the_sleepers() {
