@@ -56,21 +56,30 @@ impl Bucket {
 
     /// Takes `n` units if they are there. A cost above the burst never is: see [`Bucket::reserve`].
     pub(super) fn take(&mut self, now: Instant, n: u32) -> Result<(), Until> {
+        let tick = self.tick(now);
+        self.take_at(tick, n)
+            .map_err(|at| at.and_then(|at| self.instant(at)))
+    }
+
+    /// The same; where they are not there it answers how long it takes until those and `before` more could have been
+    /// paid, as [`Bucket::wait_for`] does.
+    pub(super) fn try_take(&mut self, now: Instant, n: u32, before: u64) -> Result<(), Duration> {
+        let tick = self.tick(now);
+        self.take_at(tick, n)
+            .map_err(|_| self.wait_at(tick, before + u64::from(n)))
+    }
+
+    /// Err: at which tick they are there, if time will bring them.
+    fn take_at(&mut self, tick: u128, n: u32) -> Result<(), Option<u128>> {
         let Some(n) = NonZeroU32::new(n) else {
             return Ok(());
         };
-        let tick = self.tick(now);
         if u64::from(n.get()) + self.leased > u64::from(self.limit.max_burst()) {
             return Err(None);
         }
-        match self.decide(tick, n) {
-            Ok(full_at) => {
-                self.full_at = full_at;
-                self.without_debts = self.without_debts.max(tick) + self.pace.ticks(n.get().into());
-                Ok(())
-            }
-            Err(at) => Err(self.instant(at)),
-        }
+        self.full_at = self.decide(tick, n).map_err(Some)?;
+        self.without_debts = self.without_debts.max(tick) + self.pace.ticks(n.get().into());
+        Ok(())
     }
 
     /// Goes into debt for `n` units, whatever the level. They are paid as they arrive; [`Bucket::paid`] tells when all
@@ -166,6 +175,10 @@ impl Bucket {
     /// How long it takes until `n` units could have been paid. Never zero.
     pub(super) fn wait_for(&mut self, now: Instant, n: u64) -> Duration {
         let tick = self.tick(now);
+        self.wait_at(tick, n)
+    }
+
+    fn wait_at(&self, tick: u128, n: u64) -> Duration {
         let paid = self.full_at.max(tick) + self.pace.ticks(n);
         let room = tick + self.pace.ticks(self.limit.max_burst().into());
         self.pace

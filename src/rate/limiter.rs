@@ -9,7 +9,6 @@ use super::line::{Call, Line, Step, Ticket};
 use super::purse::Purse;
 use super::{Limited, RateLimit};
 use crate::sync::{Arc, Mutex, lock};
-use crate::wake::WakeList;
 
 /// A token bucket, shared by cloning: all clones draw on the same units.
 ///
@@ -197,8 +196,7 @@ impl RateLimiter {
     /// What is lent is taken back first, so that the action sees the bucket as it is. The clock is read after that, for
     /// what was taken of it was taken before.
     fn with<R>(&self, action: impl FnOnce(&mut Line, Instant) -> R) -> R {
-        let mut called = WakeList::new();
-        let (result, spare) = {
+        let (result, called, spare) = {
             let mut line = lock(&self.shared.line);
             let now = if line.lent() > 0 {
                 let unused = self.shared.purse.swap(0);
@@ -212,12 +210,11 @@ impl RateLimiter {
             if line.lent() > 0 {
                 self.shared.purse.swap(line.lent());
             }
-            if let Some(waker) = line.take_called() {
-                called.push(waker);
-            }
-            (result, line.take_spare())
+            (result, line.take_called(), line.take_spare())
         };
-        called.wake_all();
+        if let Some(waker) = called {
+            waker.wake();
+        }
         drop(spare);
         result
     }

@@ -150,15 +150,20 @@ impl Line {
     }
 
     pub(super) fn try_take(&mut self, now: Instant, n: u32) -> Result<(), Limited<()>> {
-        if self.head(now).is_none() && self.bucket.take(now, n).is_ok() {
-            self.lend(now);
-            return Ok(());
+        let answer = match self.head(now) {
+            None => self.bucket.try_take(now, n, self.queued),
+            Some(_) => Err(self.bucket.wait_for(now, self.queued + u64::from(n))),
+        };
+        match answer {
+            Ok(()) => {
+                self.lend(now);
+                Ok(())
+            }
+            Err(retry_after) => Err(Limited {
+                item: (),
+                retry_after,
+            }),
         }
-        let retry_after = self.bucket.wait_for(now, self.queued + u64::from(n));
-        Err(Limited {
-            item: (),
-            retry_after,
-        })
     }
 
     /// One step of waiting. `fresh` brings a waker in and a replaced one out.
@@ -291,10 +296,13 @@ impl Line {
     /// Lends units to whoever comes next. Only in a run of calls: a call now and then is not worth it, and what is taken
     /// from a loan is taken at an unknown time, so that a bucket which was full before may be short of it after a pause.
     fn lend(&mut self, now: Instant) {
-        let before = self.passed.replace(now);
         let n = LOAN.min(self.bucket.limit().max_burst() / PART_ON_LOAN);
+        if !self.lends || n == 0 {
+            return;
+        }
+        let before = self.passed.replace(now);
         let in_a_run = before.is_some_and(|at| now.saturating_duration_since(at) < RUN);
-        if self.lends && in_a_run && n > 0 && self.bucket.lease(now, n).is_ok() {
+        if in_a_run && self.bucket.lease(now, n).is_ok() {
             self.lent = n;
         }
     }
@@ -315,7 +323,15 @@ impl Line {
     }
 
     /// The one whose turn it is. Steps over those who should have come long ago, and calls the next one.
+    #[inline]
     fn head(&mut self, now: Instant) -> Option<Ticket> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.first_to_come(now)
+    }
+
+    fn first_to_come(&mut self, now: Instant) -> Option<Ticket> {
         let mut stepped_over = false;
         while let Some(first) = self.waiting.first_entry() {
             let expected = first.get().expected;
