@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc as Shareable;
 use std::task::Waker;
 #[cfg(not(pushpull_loom))]
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::marks::Edge;
 use super::state::{Lack, State};
 use super::trash::Trash;
-use super::value::Value;
+use super::value::{Run, Value};
 use super::waiting::{Seat, Sleepers, wake_seats};
 use crate::meter::{Reading, Registration, Source};
 use crate::sync::{Arc, Lock};
@@ -81,18 +82,21 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn publish_quickly(&self, value: Value<T>) -> Result<usize, Value<T>> {
         let published = self.state.lock().publish_quickly(value);
-        let (count, sleepers) = published?;
-        if !sleepers.is_empty() {
-            self.wake(sleepers);
+        let (count, sleepers, gone) = published?;
+        if sleepers.is_empty() {
+            drop(gone);
+        } else {
+            self.wake(sleepers, gone);
         }
         Ok(count)
     }
 
     #[cold]
     #[inline(never)]
-    fn wake(&self, sleepers: Vec<Seat>) {
+    fn wake(&self, sleepers: Vec<Seat>, gone: Option<Shareable<Run<T>>>) {
         let mut after = After::new(0);
         after.sleepers = sleepers;
+        after.trash.put(gone);
         after.finish(self);
     }
 

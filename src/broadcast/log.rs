@@ -184,7 +184,7 @@ impl<T> Log<T> {
     /// oldest value goes, which no lossless subscriber may still want.
     pub(super) fn push(&mut self, value: Value<T>, trash: &mut Trash<T>) -> usize {
         if self.slots.len() == self.capacity {
-            self.evict(trash);
+            trash.put(self.evict());
         }
         let readers = self.readers();
         self.counted.published += 1;
@@ -205,25 +205,27 @@ impl<T> Log<T> {
         readers
     }
 
-    /// The same, where that takes nothing but putting it there; else the value comes back.
+    /// The same, where that neither waits for anything nor cuts anybody off; else the value comes back. At most one run
+    /// has to be dropped for it.
     #[inline]
-    pub(super) fn append(&mut self, value: Value<T>, reserved: usize) -> Result<usize, Value<T>> {
+    #[expect(clippy::type_complexity, reason = "it goes to its one caller")]
+    pub(super) fn append(
+        &mut self,
+        value: Value<T>,
+        reserved: usize,
+    ) -> Result<(usize, Option<Arc<Run<T>>>), Value<T>> {
         let readers = self.readers();
-        // The front may only stay there, or be a value that takes nothing to drop.
-        let simple = match self.slots.front() {
-            Some(Slot { value, at }) => {
-                *at != [0; 3] || self.slots.len() < self.replay || value.is_plain()
-            }
-            None => true,
-        };
-        if !simple
-            || readers == 0
+        let evicts = self.slots.len() == self.capacity;
+        if readers == 0
             || self.cut > 0
-            || self.slots.len() >= self.slots.capacity().min(self.capacity)
+            || (evicts && self.readers[Kind::Disconnect as usize] > 0)
+            || (!evicts && self.slots.len() == self.slots.capacity())
             || !self.has_room(reserved)
+            || self.is_untidy()
         {
             return Err(value);
         }
+        let mut gone = if evicts { self.evict() } else { None };
         self.counted.published += 1;
         self.counted.sent += readers as u64;
         self.counted.unread += readers as u64;
@@ -231,11 +233,11 @@ impl<T> Log<T> {
             value,
             at: mem::take(&mut self.end),
         });
-        while self.is_untidy() && self.slots.front().is_some_and(|slot| slot.value.is_plain()) {
-            self.pop();
+        if !evicts && self.is_untidy() {
+            gone = self.pop();
         }
         self.note_peak();
-        Ok(readers)
+        Ok((readers, gone))
     }
 
     /// The marks are looked at only where the length as it was seen last would be a new peak.
@@ -334,22 +336,21 @@ impl<T> Log<T> {
         self.counted.abandoned += unread + held;
     }
 
-    fn evict(&mut self, trash: &mut Trash<T>) {
+    /// Takes the oldest value away from those that have not read it; answers what has to be dropped for that.
+    fn evict(&mut self) -> Option<Arc<Run<T>>> {
         let behind = self.slots.len() as u64;
-        let Some(slot) = self.slots.front() else {
-            return;
-        };
-        let [lossless, oldest, fragile] = slot.at;
+        let [lossless, oldest, fragile] = self.slots.front()?.at;
         debug_assert_eq!(lossless, 0, "a lossless subscriber has not read this");
-        trash.put(self.pop());
-        let (oldest_count, fragile_count) = (u64::from(oldest), u64::from(fragile));
+        let run = self.pop();
         self.at(self.head)[Kind::DropOldest as usize] += oldest;
+        let (oldest, fragile) = (u64::from(oldest), u64::from(fragile));
         self.readers[Kind::Disconnect as usize] -= fragile as usize;
         self.cut += fragile as usize;
-        self.counted.disconnected += fragile_count;
-        let missed = oldest_count + fragile_count * behind;
+        self.counted.disconnected += fragile;
+        let missed = oldest + fragile * behind;
         self.counted.missed += missed;
         self.counted.unread -= missed;
+        run
     }
 
     fn tail(&self) -> u64 {

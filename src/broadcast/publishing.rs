@@ -1,11 +1,12 @@
 //! What happens under the lock when somebody publishes.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::after::After;
 use super::marks::Behind;
 use super::state::{Lack, State};
-use super::value::Value;
+use super::value::{Run, Value};
 use super::waiting::{Outcome, Place, Seat};
 use crate::sync::planted;
 
@@ -36,23 +37,24 @@ pub(super) enum Turn<T> {
 }
 
 impl<T> State<T> {
-    /// Publishes where that takes nothing but putting the value into the log, and answers besides whom to wake then. Else
-    /// the value comes back.
+    /// Publishes where that takes nothing but putting the value into the log, and answers besides whom to wake and what
+    /// to drop then. Else the value comes back.
     #[inline]
+    #[expect(clippy::type_complexity, reason = "it goes to its one caller")]
     pub(super) fn publish_quickly(
         &mut self,
         value: Value<T>,
-    ) -> Result<(usize, Vec<Seat>), Value<T>> {
+    ) -> Result<(usize, Vec<Seat>, Option<Arc<Run<T>>>), Value<T>> {
         if self.closed || self.line.len() > 0 {
             return Err(value);
         }
-        let count = self.log.append(value, self.reserved)?;
+        let (count, gone) = self.log.append(value, self.reserved)?;
         let seats = if self.sleepers.len() > 0 {
             self.sleepers.take()
         } else {
             Vec::new()
         };
-        Ok((count, seats))
+        Ok((count, seats, gone))
     }
 
     /// Publishes at once, if there is room.

@@ -57,8 +57,16 @@ pub(super) struct Hand<T> {
     pieces: VecDeque<Piece<T>>,
     /// Empty runs to move values into.
     spares: Vec<Arc<Run<T>>>,
-    /// It was the first to read something, and so may be again.
-    leads: bool,
+    leads: Leads,
+}
+
+/// Whether one was the first to read something, and so may be again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leads {
+    Not,
+    /// There was one value only.
+    Closely,
+    Far,
 }
 
 /// What a [`Hand`] lacks.
@@ -161,7 +169,7 @@ impl<T> Hand<T> {
             own: VecDeque::new(),
             pieces: VecDeque::new(),
             spares: Vec::new(),
-            leads: false,
+            leads: Leads::Not,
         }
     }
 
@@ -219,7 +227,7 @@ impl<T> Hand<T> {
                 RUNS
             }));
         }
-        if self.leads && self.spares.is_empty() {
+        if self.leads != Leads::Not && self.spares.is_empty() {
             self.supply(Want::Spares(1));
         }
     }
@@ -229,9 +237,14 @@ impl<T> Hand<T> {
         match want {
             Want::Pieces(room) => self.pieces.reserve(room),
             Want::Own => self.own.reserve(Run::<T>::longest() * RUNS),
-            Want::Spares(spares) => self.spares.resize_with(spares, || {
-                Arc::new(Run::Many(Vec::with_capacity(Run::<T>::longest())))
-            }),
+            Want::Spares(spares) => {
+                let room = match self.leads {
+                    Leads::Closely if spares == 1 => 0,
+                    _ => Run::<T>::longest(),
+                };
+                let spare = || Arc::new(Run::Many(Vec::with_capacity(room)));
+                self.spares.resize_with(spares, spare);
+            }
         }
     }
 
@@ -254,28 +267,49 @@ impl<T> Hand<T> {
         }
     }
 
-    /// Moves values into an empty run, takes a share in it, and answers how many they are.
-    pub(super) fn share<'a>(&mut self, slots: impl Iterator<Item = &'a mut Value<T>>) -> usize
+    /// Moves values into an empty run, takes a share in the first `count` of them, and answers how many these are.
+    pub(super) fn share<'a>(
+        &mut self,
+        slots: impl Iterator<Item = &'a mut Value<T>>,
+        count: usize,
+    ) -> usize
     where
         T: 'a,
     {
-        self.leads = true;
         let Some(mut run) = self.spares.pop() else {
             return 0;
         };
-        let Some(Run::Many(values)) = Arc::get_mut(&mut run) else {
+        let Some(room) = Arc::get_mut(&mut run) else {
             return 0;
         };
+        let mut slots = slots;
         let mut first = None;
-        for slot in slots {
-            if let Value::Plain(value) = mem::replace(slot, Value::Rest(values.len() as u32)) {
-                values.push(value);
+        match room {
+            Run::Many(values) if values.capacity() > 0 => {
+                for slot in slots.by_ref().take(Run::<T>::longest()) {
+                    if let Value::Plain(value) =
+                        mem::replace(slot, Value::Rest(values.len() as u32))
+                    {
+                        values.push(value);
+                    }
+                    first = first.or(Some(slot));
+                }
             }
-            if first.is_none() {
-                first = Some(slot);
+            room => {
+                first = slots.next();
+                let value = first
+                    .as_mut()
+                    .map(|slot| mem::replace(*slot, Value::Rest(0)));
+                if let Some(value) = value.and_then(Value::into_plain) {
+                    *room = Run::One(value);
+                }
             }
         }
-        let count = values.len();
+        self.leads = match slots.next() {
+            None if run.len() == 1 => Leads::Closely,
+            _ => Leads::Far,
+        };
+        let count = run.len().min(count);
         if let Some(first) = first {
             *first = Value::Run(Arc::clone(&run), 0);
         }

@@ -102,9 +102,9 @@ impl<T> Log<T> {
             } else if hand.spares() == 0 {
                 Want::Spares(1)
             } else {
-                let end = at + left.min(Run::<T>::longest());
-                let values = self.slots.range_mut(at..end).map(|slot| &mut slot.value);
-                taken += hand.share(values.take_while(|value| value.is_plain()));
+                // Also those behind that are not taken now: somebody will share them.
+                let values = self.slots.range_mut(at..).map(|slot| &mut slot.value);
+                taken += hand.share(values.take_while(|value| value.is_plain()), left);
                 continue;
             };
             return if taken > 0 { Ok(taken) } else { Err(want) };
