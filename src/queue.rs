@@ -38,6 +38,7 @@ mod control;
 mod error;
 #[cfg(feature = "tracing")]
 mod events;
+mod look;
 mod permit;
 mod producer;
 mod pulling;

@@ -11,7 +11,6 @@
 mod lock;
 #[cfg(pushpull_loom)]
 mod model_lock;
-#[cfg(not(pushpull_loom))]
 pub(crate) mod spin;
 
 #[cfg(not(pushpull_loom))]

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::coop;
 
+use super::ring::Why;
 use super::shared::Shared;
 use super::state::Side;
 use super::waiters::{Key, Need};
@@ -13,12 +14,26 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn poll_pull(&self, cx: &mut Context<'_>, key: &mut Option<Key>) -> Poll<Option<T>> {
         if key.is_none() {
-            let item = self.lanes.pull();
+            let item = match self.lanes.pull() {
+                Err(Why::Stuck) => self.look_for_item(),
+                pulled => pulled.ok(),
+            };
             if item.is_some() {
                 return Poll::Ready(item);
             }
         }
         self.poll_pull_by_the_rules(cx, key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_item(&self) -> Option<T> {
+        let mut item = None;
+        self.look_first(Side::Pulling, || {
+            item = self.lanes.pull().ok();
+            item.is_some()
+        });
+        item
     }
 
     #[cold]
@@ -35,8 +50,8 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn pull_now(&self) -> Result<Option<T>, Need> {
         match self.lanes.pull() {
-            Some(item) => Ok(Some(item)),
-            None => self.attempt(|state| state.pull(None)),
+            Ok(item) => Ok(Some(item)),
+            Err(_) => self.attempt(|state| state.pull(None)),
         }
     }
 
@@ -58,7 +73,13 @@ impl<T> Shared<T> {
         limit: usize,
     ) -> Poll<usize> {
         if key.is_none() {
-            let run = self.pull_run_now(out, limit);
+            let mut run = self.pull_run_now(out, limit);
+            if run == 0 && self.lanes.glance() == 0 {
+                self.look_first(Side::Pulling, || {
+                    run = self.pull_run_now(out, limit);
+                    run > 0
+                });
+            }
             if run > 0 {
                 return Poll::Ready(run);
             }

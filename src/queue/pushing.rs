@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use crate::coop;
 use crate::sync::planted;
 
+use super::ring::Why;
 use super::shared::Shared;
 use super::state::{Pushed, Refusal, Side};
 use super::waiters::Key;
@@ -21,10 +22,30 @@ impl<T> Shared<T> {
         slot: &mut Option<T>,
         key: &mut Option<Key>,
     ) -> Poll<Result<(), Refusal>> {
-        if key.is_none() && self.lanes.push(slot) {
+        if key.is_none() && self.push_plainly(slot) {
             return Poll::Ready(Ok(()));
         }
         self.poll_push_by_the_rules(cx, slot, key)
+    }
+
+    /// Pushes what is in `slot` where that needs no rules, or will not in a moment.
+    #[inline]
+    fn push_plainly(&self, slot: &mut Option<T>) -> bool {
+        match self.lanes.push(slot) {
+            Ok(()) => true,
+            Err(Why::Shut) => false,
+            Err(Why::Stuck) => self.look_first(Side::Pushing, || self.lanes.push(slot).is_ok()),
+        }
+    }
+
+    /// Promises a slot where that needs no rules, or will not in a moment.
+    #[inline]
+    pub(super) fn reserve_now(&self) -> bool {
+        match self.lanes.reserve() {
+            Ok(()) => true,
+            Err(Why::Shut) => false,
+            Err(Why::Stuck) => self.look_first(Side::Pushing, || self.lanes.reserve().is_ok()),
+        }
     }
 
     #[cold]

@@ -14,7 +14,7 @@ mod slots;
 #[cfg(all(test, not(pushpull_loom)))]
 mod tests;
 
-pub(super) use lanes::{Both, Gates, Lanes, Rules, Since};
+pub(super) use lanes::{Both, Gates, Lanes, Rules, Since, Why};
 use slots::Slots;
 
 /// The storage of a queue. It never allocates by itself: room is prepared outside of the lock and brought in by
@@ -64,6 +64,12 @@ impl<T> Ring<T> {
         self.weighted
     }
 
+    /// How many items have ever gone.
+    pub(super) const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// How many items have ever come.
     pub(super) const fn tail(&self) -> u64 {
         self.tail
     }

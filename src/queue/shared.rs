@@ -9,6 +9,7 @@ use crate::meter::{Percentiles, Reading, Registration, Source, TimeInQueue};
 use crate::sync::{AtomicBool, planted};
 use crate::wake::WakeList;
 
+use super::look::{self, Again, Looks};
 use super::ring::{Both, Lanes, Ring};
 use super::state::{Pushed, Refusal, Side, State, Step};
 use super::victims::{OnDrop, Outlet, Victims};
@@ -25,6 +26,8 @@ pub(super) struct Shared<T> {
     on_drop: Option<OnDrop<T>>,
     registration: Option<Registration>,
     times: Option<TimeInQueue>,
+    pub(super) pushers_look: Looks,
+    pub(super) pullers_look: Looks,
     /// Set before those are woken who wait for the end, for a look without the lock.
     closed: AtomicBool,
 }
@@ -75,6 +78,8 @@ impl<T> Shared<T> {
             on_drop,
             registration,
             times,
+            pushers_look: Looks::new(),
+            pullers_look: Looks::new(),
             closed: AtomicBool::new(false),
         }
     }
@@ -126,7 +131,10 @@ impl<T> Shared<T> {
             prepared.bring_in(&mut state, Side::Pushing);
             let result = match step(&mut state) {
                 Step::Done(result) | Step::Stop(result) => Ok(result),
-                Step::Wait(need) => Err(need),
+                Step::Wait(need) => {
+                    state.starving = need == Need::Item;
+                    Err(need)
+                }
                 Step::Grow(slots) => {
                     let slots = state.ring.grown(slots, state.capacity);
                     let weighted = state.ring.is_weighted();
@@ -148,8 +156,10 @@ impl<T> Shared<T> {
         key: &mut Option<Key>,
         mut step: impl FnMut(&mut State<T>, Option<Key>) -> Step<R>,
     ) -> Poll<R> {
+        let here = look::thread();
         let mut prepared = Prepared::NOTHING;
         let mut unmet = None;
+        let mut looked = false;
         loop {
             let mut state = self.lock();
             prepared.bring_in(&mut state, side);
@@ -159,6 +169,7 @@ impl<T> Shared<T> {
             };
             match stepped {
                 Step::Done(result) => {
+                    self.found(side, here, looked);
                     let waker = key.take().and_then(|key| state.leave(side, key));
                     self.release(state);
                     drop(waker);
@@ -179,17 +190,37 @@ impl<T> Shared<T> {
                     unmet = Some(need);
                     let asleep =
                         key.is_some_and(|key| state.side(side).sleeps_with(key, cx.waker()));
-                    let nodes = state.side(side);
                     if asleep {
                         self.release(state);
                         return Poll::Pending;
                     }
+                    let again = self.looks_again(&state, side, *key, here, looked);
+                    if let Again::Look { was, nth } = again {
+                        drop(state);
+                        prepared.discard();
+                        looked = true;
+                        self.wait_for_move(side, was, nth);
+                        continue;
+                    }
+                    let nodes = state.side(side);
                     if key.is_none() && !nodes.has_room() {
                         let slots = nodes.grown();
                         drop(state);
                         prepared.discard();
                         prepared.nodes = Some(Vec::with_capacity(slots));
                         continue;
+                    }
+                    if let Again::AfterOthers = again {
+                        match *key {
+                            Some(key) => nodes.look_again(key),
+                            None => {
+                                *key = Some(nodes.insert_awake(need));
+                                state.waits(side);
+                            }
+                        }
+                        self.release(state);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                     let Some(waker) = prepared.waker.take() else {
                         drop(state);
@@ -310,7 +341,7 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn push_now(&self, item: T) -> Result<(), PushError<T>> {
         let mut slot = Some(item);
-        if self.lanes.push(&mut slot) {
+        if self.lanes.push(&mut slot).is_ok() {
             return Ok(());
         }
         self.push_now_by_the_rules(slot)

@@ -97,7 +97,7 @@ impl<T> SinkSide<T> {
         let Phase::Waiting(key) = phase else {
             return Poll::Pending;
         };
-        if key.is_none() && shared.lanes.reserve() {
+        if key.is_none() && shared.reserve_now() {
             *phase = Phase::Reserved;
             return Poll::Ready(Ok(()));
         }
@@ -121,7 +121,7 @@ impl<T> SinkSide<T> {
         let weight = shared.weigh(&item);
         let mut slot = Some(item);
         if let Phase::Ready = std::mem::replace(self.phase(), Phase::Idle) {
-            if shared.lanes.push(&mut slot) {
+            if shared.lanes.push(&mut slot).is_ok() {
                 return Ok(());
             }
             let sent = shared.with_victims(&mut slot, |state, slot, victims| {

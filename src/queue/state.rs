@@ -89,10 +89,12 @@ pub(super) struct State<T> {
     overtakes: u32,
     /// A bound has changed since the last look at those who wait for room.
     rebound: bool,
+    /// A consumer that does not wait has found nothing.
+    pub(super) starving: bool,
     pub(super) producers: usize,
     consumers: usize,
-    pushing: Waiters,
-    pulling: Waiters,
+    pub(super) pushing: Waiters,
+    pub(super) pulling: Waiters,
     watching: Waiters,
     sampler: Option<Sampler>,
 }
@@ -116,6 +118,7 @@ impl<T> State<T> {
             revoked: false,
             overtakes: 0,
             rebound: false,
+            starving: false,
             producers: 1,
             consumers: 1,
             pushing: Waiters::new(),

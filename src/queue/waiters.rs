@@ -80,6 +80,8 @@ pub(crate) struct Node {
     need: Need,
     woken: bool,
     living: bool,
+    /// How often it has looked again instead of going to sleep.
+    looks: u8,
     /// Grows with every arrival, so that two places can be compared.
     arrival: u64,
     prev: u32,
@@ -176,12 +178,17 @@ impl Waiters {
 
     /// Puts a sleeping waiter at the end. There must be room for it.
     pub(crate) fn insert(&mut self, need: Need, waker: Waker) -> Key {
+        self.insert_with(need, Some(waker))
+    }
+
+    fn insert_with(&mut self, need: Need, waker: Option<Waker>) -> Key {
         debug_assert!(self.has_room(), "the list must not grow under the lock");
         let node = Node {
-            waker: Some(waker),
+            waker,
             need,
             woken: false,
             living: true,
+            looks: 0,
             arrival: self.arrivals,
             prev: self.tail,
             next: NIL,
@@ -208,6 +215,37 @@ impl Waiters {
         self.sleeping += 1;
         self.len += 1;
         Key(NonZeroU32::MIN.saturating_add(at))
+    }
+
+    /// Puts a waiter at the end that does not sleep, but has its task polled again to look once more: as if it had been
+    /// woken already. There must be room for it.
+    pub(crate) fn insert_awake(&mut self, need: Need) -> Key {
+        let key = self.insert_with(need, None);
+        let at = self.index(key);
+        self.nodes[at as usize].woken = true;
+        self.nodes[at as usize].looks = 1;
+        self.claims.units += need.units() as u128;
+        self.claims.weight += need.weight() as u128;
+        self.sleeping -= 1;
+        if self.asleep == at {
+            self.asleep = NIL;
+        }
+        key
+    }
+
+    /// How often a waiter that is awake has looked again; 0 if it was woken.
+    pub(crate) fn looks(&self, key: Key) -> u8 {
+        self.nodes[self.index(key) as usize].looks
+    }
+
+    pub(crate) fn look_again(&mut self, key: Key) {
+        let at = self.index(key);
+        self.nodes[at as usize].looks += 1;
+    }
+
+    /// Whether one has been woken that has neither acted nor left.
+    pub(crate) const fn has_woken(&self) -> bool {
+        self.len > self.sleeping
     }
 
     /// Takes a waiter out, wherever it stands. Its waker, if it still has one, is to be dropped outside of the lock.
@@ -284,6 +322,7 @@ impl Waiters {
         }
         let node = &mut self.nodes[at as usize];
         node.need = need;
+        node.looks = 0;
         node.waker.replace(waker)
     }
 

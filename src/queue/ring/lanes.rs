@@ -38,6 +38,15 @@ pub(in crate::queue) struct Since {
     pub(in crate::queue) peak: usize,
 }
 
+/// Why an end cannot go on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) enum Why {
+    /// The other end has to move first: there is no room, or no item.
+    Stuck,
+    /// The rules have to be asked.
+    Shut,
+}
+
 /// The rules of a queue, which own its ring.
 pub(in crate::queue) trait Rules<T> {
     fn ring(&self) -> &Ring<T>;
@@ -158,27 +167,41 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         }
     }
 
-    /// Whether an item may be in: a look without order or obligation.
+    /// How many items seem to be in: a look without order or obligation.
     pub(in crate::queue) fn glance(&self) -> usize {
-        let head = self.exit.at.load(Ordering::Relaxed);
-        let tail = self.entry.at.load(Ordering::Relaxed);
-        tail.saturating_sub(head) as usize
+        let head = self.head();
+        self.tail().saturating_sub(head) as usize
+    }
+
+    /// How many items have ever come: where the tail is, or was a moment ago.
+    pub(in crate::queue) fn tail(&self) -> u64 {
+        self.entry.at.load(Ordering::Relaxed)
+    }
+
+    /// How many items have ever gone: where the head is, or was a moment ago.
+    pub(in crate::queue) fn head(&self) -> u64 {
+        self.exit.at.load(Ordering::Relaxed)
     }
 
     /// Puts the item in `slot` in, if the gates allow.
     #[inline]
-    pub(in crate::queue) fn push(&self, slot: &mut Option<T>) -> bool {
+    pub(in crate::queue) fn push(&self, slot: &mut Option<T>) -> Result<(), Why> {
         let mut end = self.entry();
         let tail = self.entry.at.load(Ordering::Relaxed);
-        if tail >= end.until || self.room(&mut end, tail) == 0 {
-            return false;
+        if tail >= end.until {
+            return Err(Why::Shut);
         }
-        let Some(item) = slot.take() else { return true };
+        if self.room(&mut end, tail) == 0 {
+            return Err(Why::Stuck);
+        }
+        let Some(item) = slot.take() else {
+            return Ok(());
+        };
         // SAFETY: the bound is at most the number of slots, and fewer are taken, so the one at the tail is empty; the
         // lock makes it ours, and only with both locks are slots exchanged.
         unsafe { end.slots.write(tail, item) };
         self.pushed(&mut end, tail + 1);
-        true
+        Ok(())
     }
 
     /// Puts all the items in, if the gates allow. Answers how many went in.
@@ -204,15 +227,18 @@ impl<T, R: Rules<T>> Lanes<T, R> {
 
     /// Promises a slot, if the gates allow.
     #[inline]
-    pub(in crate::queue) fn reserve(&self) -> bool {
+    pub(in crate::queue) fn reserve(&self) -> Result<(), Why> {
         let mut end = self.entry();
         let tail = self.entry.at.load(Ordering::Relaxed);
-        if tail >= end.until || self.room(&mut end, tail) == 0 {
-            return false;
+        if tail >= end.until {
+            return Err(Why::Shut);
+        }
+        if self.room(&mut end, tail) == 0 {
+            return Err(Why::Stuck);
         }
         end.bound -= 1;
         end.reserved += 1;
-        true
+        Ok(())
     }
 
     /// Puts an item into a slot that was promised, if the gates allow.
@@ -240,23 +266,23 @@ impl<T, R: Rules<T>> Lanes<T, R> {
 
     /// Takes the first item, if there is one and the gates allow.
     #[inline]
-    pub(in crate::queue) fn pull(&self) -> Option<T> {
+    pub(in crate::queue) fn pull(&self) -> Result<T, Why> {
         let mut end = self.exit();
         let head = self.exit.at.load(Ordering::Relaxed);
         if head >= end.until {
-            return None;
+            return Err(Why::Shut);
         }
         if head == end.tail {
             end.tail = self.entry.at.load(Ordering::Acquire);
             if head == end.tail {
-                return None;
+                return Err(Why::Stuck);
             }
         }
         // SAFETY: the tail is beyond the head, so there is an item, written before the tail was; the lock makes it ours,
         // and only with both locks are slots exchanged.
         let item = unsafe { end.slots.read(head) };
         self.exit.at.store(head + 1, Ordering::Release);
-        Some(item)
+        Ok(item)
     }
 
     /// Moves up to `limit` items to the end of `out`, as far as it has room and the gates allow. Answers how many.

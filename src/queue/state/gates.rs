@@ -1,7 +1,7 @@
 //! How far the two ends of the queue may go on without the rules: as far as the rules would say yes and wake nobody.
 
 use super::State;
-use super::room::OVERTAKES;
+use super::room::{OVERTAKES, PASSED_BY};
 
 impl<T> State<T> {
     /// So many items may be in before a newcomer finds no room.
@@ -15,8 +15,10 @@ impl<T> State<T> {
     pub(super) fn push_until(&self) -> u64 {
         if self.closed || self.looks_at_each() || self.pulling.sleeping() > 0 {
             0
-        } else if self.pushing.is_empty() || self.overtakes >= OVERTAKES {
+        } else if self.pushing.is_empty() || self.overtakes >= PASSED_BY {
             u64::MAX
+        } else if self.overtakes >= OVERTAKES {
+            self.ring.tail() + u64::from(PASSED_BY - self.overtakes)
         } else {
             self.ring.tail() + u64::from(OVERTAKES - self.overtakes)
         }
@@ -25,7 +27,7 @@ impl<T> State<T> {
     /// The position of the head beyond which a pull has to look at the rules.
     pub(super) fn pull_until(&self) -> u64 {
         let ends = self.closed && (self.watching.sleeping() > 0 || self.pulling.sleeping() > 0);
-        if self.looks_at_each() || self.pushing.sleeping() > 0 {
+        if self.looks_at_each() || (self.pushing.sleeping() > 0 && !self.pushing.has_woken()) {
             0
         } else if ends {
             // The last item is the end for those who wait for it.

@@ -9,6 +9,9 @@ use crate::sync::planted;
 /// How often calls that find room at once may overtake the waiter at the head before room is held for it.
 pub(super) const OVERTAKES: u32 = 32;
 
+/// How often calls may overtake a waiter at the head that was woken before it is taken for one that will not come soon.
+pub(super) const PASSED_BY: u32 = 256;
+
 impl<T> State<T> {
     /// Whether a call may take what `need` says now: a waiter that was woken and whose turn it is, or a newcomer that
     /// finds room beyond what is held.

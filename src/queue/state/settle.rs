@@ -1,6 +1,7 @@
 //! Whom to wake.
 
 use super::State;
+use super::room::PASSED_BY;
 use crate::queue::waiters::{Need, Verdict};
 use crate::sync::planted;
 use crate::wake::WakeList;
@@ -18,6 +19,7 @@ impl<T> State<T> {
         if self.pulling.sleeping() > 0 {
             beyond += self.wake_consumers(wakes);
         }
+        self.starving &= beyond > 0;
         if self.closed && self.watching.sleeping() > 0 {
             let finished = self.is_finished();
             beyond += self.watching.wake(wakes, |need| match need {
@@ -33,10 +35,21 @@ impl<T> State<T> {
         let mut slots = self.room().saturating_sub(claims.units);
         let mut weight = self.spare_weight().checked_sub(claims.weight);
         let (closed, revoked, max) = (self.closed, self.revoked, self.max_weight);
-        if slots == 0 && self.parked == 0 && !closed && !self.ring.is_weighted() {
+        if slots > 1 && planted("bulk_pull_silent") {
             return 0;
         }
-        if slots > 1 && planted("bulk_pull_silent") {
+        // One who has been woken, and fills the room that there is, wakes the next. The others may sleep as long as that
+        // one can be expected to come: until a consumer is left with nothing, or newcomers pass it by again and again.
+        let starved = self.ring.len() == 0 && self.pulling.sleeping() > 0;
+        let every = starved
+            || self.starving
+            || self.rebound
+            || self.ring.is_weighted()
+            || self.overtakes >= PASSED_BY;
+        if !every {
+            slots = slots.min(usize::from(claims.units == 0));
+        }
+        if slots == 0 && self.parked == 0 && !closed && !self.ring.is_weighted() {
             return 0;
         }
         if closed && planted("close_forgets_producers") {
@@ -53,6 +66,12 @@ impl<T> State<T> {
         } else {
             Verdict::Stop
         };
+        // Without a slot nobody behind can go on but a sink that holds one.
+        let full = if self.parked > 0 || self.rebound {
+            Verdict::Skip
+        } else {
+            Verdict::Stop
+        };
         let beyond = self.pushing.wake(wakes, |need| match need {
             _ if revoked => Verdict::Dismiss,
             _ if need.weight() > max => Verdict::Nudge,
@@ -60,8 +79,7 @@ impl<T> State<T> {
             Need::Weight { .. } if closed => Verdict::Skip,
             Need::Weight { .. } => stop,
             _ if closed => Verdict::Dismiss,
-            // Without a slot nobody behind can go on but a sink that holds one.
-            _ if slots == 0 => Verdict::Skip,
+            _ if slots == 0 => full,
             _ if take(need.weight()) => {
                 slots -= 1;
                 Verdict::Wake
