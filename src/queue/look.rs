@@ -23,11 +23,14 @@ use super::state::{Side, State};
 use super::waiters::Key;
 
 /// Between two looks: time enough for the other side to do dozens of operations undisturbed.
-const PAUSE: Duration = Duration::from_nanos(400);
+const PAUSE: Duration = Duration::from_nanos(1000);
+
+/// So many are worth to go on at once: a handful would have both sides fight for the same lines of memory.
+const BURST: u64 = 64;
 
 /// For how long to look, each time; in between other tasks may run.
 const PATIENCE: [Duration; 4] = [
-    Duration::from_micros(1),
+    Duration::from_micros(4),
     Duration::from_micros(2),
     Duration::from_micros(4),
     Duration::from_micros(8),
@@ -178,7 +181,7 @@ impl<T> Shared<T> {
                 nth => nth,
             },
         };
-        let comes = nth == 0 && others.has_woken();
+        let comes = nth == 0 && others.has_woken() && others.sleeping() > 0 && matches!(side, Side::Pulling);
         if !other.is_elsewhere(here) || cfg!(pushpull_loom) {
             return if comes { Again::AfterOthers } else { Again::No };
         }
@@ -215,8 +218,8 @@ impl<T> Shared<T> {
         let start = Instant::now();
         loop {
             spin_for(PAUSE);
-            let moved = self.position_beyond(side) != was;
-            if moved || self.has_closed() || start.elapsed() >= patience {
+            let moved = self.position_beyond(side) - was;
+            if moved >= BURST || self.has_closed() || start.elapsed() >= patience {
                 return;
             }
         }

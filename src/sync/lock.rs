@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering;
 
 use super::{AtomicBool, UnsafeCell};
 
+/// The flag comes first, so that it shares a line with the front of a value, however long that is.
+#[repr(C)]
 pub(crate) struct Lock<T> {
     held: AtomicBool,
     value: UnsafeCell<T>,

@@ -59,6 +59,9 @@ pub(in crate::queue) trait Rules<T> {
     fn gates(&self) -> Gates;
 }
 
+/// How many slots ahead an end has memory brought over from the other's core.
+const AHEAD: u64 = 16;
+
 /// The two ends. Where both locks are taken, that of the tail comes first.
 pub(in crate::queue) struct Lanes<T, R: Rules<T>> {
     entry: Lane<Tail<T>>,
@@ -69,7 +72,7 @@ pub(in crate::queue) struct Lanes<T, R: Rules<T>> {
 }
 
 /// One end: a line of its own.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 struct Lane<E> {
     /// Written by the holder of the lock, read by the other end.
     at: AtomicU64,
@@ -197,6 +200,7 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         let Some(item) = slot.take() else {
             return Ok(());
         };
+        end.slots.prefetch::<true>(tail, AHEAD);
         // SAFETY: the bound is at most the number of slots, and fewer are taken, so the one at the tail is empty; the
         // lock makes it ours, and only with both locks are slots exchanged.
         unsafe { end.slots.write(tail, item) };
@@ -278,6 +282,7 @@ impl<T, R: Rules<T>> Lanes<T, R> {
                 return Err(Why::Stuck);
             }
         }
+        end.slots.prefetch::<false>(head, AHEAD);
         // SAFETY: the tail is beyond the head, so there is an item, written before the tail was; the lock makes it ours,
         // and only with both locks are slots exchanged.
         let item = unsafe { end.slots.read(head) };

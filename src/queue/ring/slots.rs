@@ -137,6 +137,27 @@ impl<T> View<T> {
         unsafe { self.first.as_ptr().add(self.index(at)).cast() }
     }
 
+    /// Has the line of memory that the slot `ahead` of this position lies in brought over from the other core, to be
+    /// written (or read) when it is its turn. A hint: nothing is read, and there need not even be such a slot.
+    #[inline]
+    pub(super) fn prefetch<const WRITE: bool>(&self, at: u64, ahead: u64) {
+        #[cfg(all(target_arch = "x86_64", not(miri), not(pushpull_loom)))]
+        if size_of::<T>() > 0 {
+            let slot = self.first.as_ptr().wrapping_add(self.index(at + ahead));
+            // SAFETY: a prefetch of any address is without effect but on caches.
+            unsafe {
+                if WRITE {
+                    // The intrinsic would ask for shared use where the instruction is not part of the baseline, though
+                    // processors without it pass over it.
+                    std::arch::asm!("prefetchw [{}]", in(reg) slot, options(nostack, preserves_flags));
+                } else {
+                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(slot.cast());
+                }
+            }
+        }
+        let _ = (at, ahead);
+    }
+
     /// Puts an item into the slot at this position.
     ///
     /// # Safety
