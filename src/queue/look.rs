@@ -23,17 +23,17 @@ use super::state::{Side, State};
 use super::waiters::Key;
 
 /// Between two looks: time enough for the other side to do dozens of operations undisturbed.
-const PAUSE: Duration = Duration::from_nanos(1000);
+const PAUSE: Duration = Duration::from_nanos(700);
 
 /// So many are worth to go on at once: a handful would have both sides fight for the same lines of memory.
-const BURST: u64 = 64;
+const BURST: u64 = 32;
 
 /// For how long to look, each time; in between other tasks may run.
 const PATIENCE: [Duration; 4] = [
+    Duration::from_micros(3),
+    Duration::from_micros(3),
     Duration::from_micros(4),
-    Duration::from_micros(2),
-    Duration::from_micros(4),
-    Duration::from_micros(8),
+    Duration::from_micros(6),
 ];
 
 /// How often a call looks again before it sleeps.
@@ -181,7 +181,10 @@ impl<T> Shared<T> {
                 nth => nth,
             },
         };
-        let comes = nth == 0 && others.has_woken() && others.sleeping() > 0 && matches!(side, Side::Pulling);
+        let comes = nth == 0
+            && others.has_woken()
+            && others.sleeping() > 0
+            && matches!(side, Side::Pulling);
         if !other.is_elsewhere(here) || cfg!(pushpull_loom) {
             return if comes { Again::AfterOthers } else { Again::No };
         }

@@ -158,6 +158,9 @@ impl<T> Shared<T> {
     ) -> Poll<R> {
         let here = look::thread();
         let mut prepared = Prepared::NOTHING;
+        if key.is_none() && self.seems_stuck(side) {
+            prepared.waker = Some(cx.waker().clone());
+        }
         let mut unmet = None;
         let mut looked = false;
         loop {
@@ -245,6 +248,15 @@ impl<T> Shared<T> {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Whether a call will most likely have to wait, so that it had better bring its waker.
+    fn seems_stuck(&self, side: Side) -> bool {
+        match side {
+            Side::Pushing => self.lanes.seems_full(),
+            Side::Pulling => self.lanes.glance() == 0,
+            Side::Watching => true,
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Ring;
 use super::slots::View;
@@ -66,9 +66,11 @@ const AHEAD: u64 = 16;
 pub(in crate::queue) struct Lanes<T, R: Rules<T>> {
     entry: Lane<Tail<T>>,
     exit: Lane<Exit<T, R>>,
+    /// The bound as last set, for a look.
+    bound: AtomicUsize,
     /// Critical sections, of one lock or both.
     #[cfg(test)]
-    pub(in crate::queue) sections: std::sync::atomic::AtomicUsize,
+    pub(in crate::queue) sections: AtomicUsize,
 }
 
 /// One end: a line of its own.
@@ -124,8 +126,9 @@ impl<T, R: Rules<T>> Lanes<T, R> {
                     rules,
                 }),
             },
+            bound: AtomicUsize::new(0),
             #[cfg(test)]
-            sections: std::sync::atomic::AtomicUsize::new(0),
+            sections: AtomicUsize::new(0),
         }
     }
 
@@ -168,6 +171,11 @@ impl<T, R: Rules<T>> Lanes<T, R> {
             }
             head = again;
         }
+    }
+
+    /// Whether the last item seems to be in that fits: a look without order or obligation.
+    pub(in crate::queue) fn seems_full(&self) -> bool {
+        self.glance() >= self.bound.load(Ordering::Relaxed)
     }
 
     /// How many items seem to be in: a look without order or obligation.
@@ -399,6 +407,9 @@ impl<T, R: Rules<T>> Drop for Both<'_, T, R> {
         self.exit.slots = slots;
         self.exit.tail = tail;
         self.exit.until = gates.pull_until;
+        if self.lanes.bound.load(Ordering::Relaxed) != gates.bound {
+            self.lanes.bound.store(gates.bound, Ordering::Relaxed);
+        }
         self.lanes.entry.at.store(tail, Ordering::Release);
         self.lanes.exit.at.store(head, Ordering::Release);
     }

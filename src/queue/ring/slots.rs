@@ -151,7 +151,9 @@ impl<T> View<T> {
                     // processors without it pass over it.
                     std::arch::asm!("prefetchw [{}]", in(reg) slot, options(nostack, preserves_flags));
                 } else {
-                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(slot.cast());
+                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                        slot.cast(),
+                    );
                 }
             }
         }
