@@ -158,7 +158,7 @@ impl<T> Shared<T> {
     ) -> Poll<R> {
         let here = look::thread();
         let mut prepared = Prepared::NOTHING;
-        if key.is_none() && self.seems_stuck(side) {
+        if self.seems_stuck(side) {
             prepared.waker = Some(cx.waker().clone());
         }
         let mut unmet = None;

@@ -344,6 +344,17 @@ impl Waiters {
         }
     }
 
+    /// How many came before this one.
+    pub(crate) fn ahead_of(&self, key: Key) -> usize {
+        let mut ahead = 0;
+        let mut at = self.nodes[self.index(key) as usize].prev;
+        while at != NIL {
+            ahead += 1;
+            at = self.nodes[at as usize].prev;
+        }
+        ahead
+    }
+
     /// What the woken waiters ahead of this one lay claim to.
     pub(crate) fn claims_ahead(&self, key: Key) -> Claims {
         let mut claims = Claims::default();

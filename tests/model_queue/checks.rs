@@ -15,11 +15,11 @@ impl Oracle {
         let evicts = self.policy == Overflow::DropOldest;
         let entitled = self.entitled_producers();
         let anyone = self.pushing.iter().any(|w| rung(w.ticket));
-        // One that was woken wakes the next when it has acted; a consumer left with nothing has all of them woken.
-        let starved =
-            self.items.is_empty() && self.pulling.iter().any(|waiter| !rung(waiter.ticket));
         // Where the other side has been woken, the last to come may have rung for itself, to look again behind it.
         let come = self.pulling.iter().any(|w| rung(w.ticket));
+        // One that was woken wakes the next when it has acted. Consumers that are left with nothing have all of them
+        // woken, when the last of them goes to sleep.
+        let starved = self.items.is_empty() && !self.pulling.is_empty() && !come;
         for (at, waiter) in self.pushing.iter().enumerate() {
             let (needed, allowed) = match waiter.need {
                 Need::Room(weight) if self.closed || weight > self.max_weight => (true, true),

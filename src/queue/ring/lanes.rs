@@ -9,11 +9,11 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Ring;
 use super::slots::View;
-use crate::sync::{AtomicU64, Guard, Lock};
+use crate::sync::{AtomicU64, Guard, Lock, planted};
 
 /// How far the ends may go on without the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub(in crate::queue) struct Lanes<T, R: Rules<T>> {
 struct Lane<E> {
     /// Written by the holder of the lock, read by the other end.
     at: AtomicU64,
+    /// A look tells who comes that the lock is of no use to him: the gate is shut.
+    shut: AtomicBool,
     end: Lock<E>,
 }
 
@@ -108,6 +110,7 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         Self {
             entry: Lane {
                 at: AtomicU64::new(tail),
+                shut: AtomicBool::new(gates.push_until == 0),
                 end: Lock::new(Tail {
                     slots: View::clone(&ring.slots),
                     head,
@@ -119,6 +122,7 @@ impl<T, R: Rules<T>> Lanes<T, R> {
             },
             exit: Lane {
                 at: AtomicU64::new(head),
+                shut: AtomicBool::new(gates.pull_until == 0),
                 end: Lock::new(Exit {
                     slots: View::clone(&ring.slots),
                     tail,
@@ -197,6 +201,9 @@ impl<T, R: Rules<T>> Lanes<T, R> {
     /// Puts the item in `slot` in, if the gates allow.
     #[inline]
     pub(in crate::queue) fn push(&self, slot: &mut Option<T>) -> Result<(), Why> {
+        if self.entry.is_shut() {
+            return Err(Why::Shut);
+        }
         let mut end = self.entry();
         let tail = self.entry.at.load(Ordering::Relaxed);
         if tail >= end.until {
@@ -208,6 +215,9 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         let Some(item) = slot.take() else {
             return Ok(());
         };
+        if planted("publish_first") {
+            self.entry.at.store(tail + 1, Ordering::Release);
+        }
         end.slots.prefetch::<true>(tail, AHEAD);
         // SAFETY: the bound is at most the number of slots, and fewer are taken, so the one at the tail is empty; the
         // lock makes it ours, and only with both locks are slots exchanged.
@@ -279,6 +289,9 @@ impl<T, R: Rules<T>> Lanes<T, R> {
     /// Takes the first item, if there is one and the gates allow.
     #[inline]
     pub(in crate::queue) fn pull(&self) -> Result<T, Why> {
+        if self.exit.is_shut() {
+            return Err(Why::Shut);
+        }
         let mut end = self.exit();
         let head = self.exit.at.load(Ordering::Relaxed);
         if head >= end.until {
@@ -336,6 +349,17 @@ impl<T, R: Rules<T>> Lanes<T, R> {
             end.head = self.exit.at.load(Ordering::Acquire);
             end.peak = end.peak.max(narrow((tail - end.head) as usize));
         }
+    }
+}
+
+impl<E> Lane<E> {
+    #[inline]
+    fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Relaxed)
+    }
+
+    fn set_shut(&self, shut: bool) {
+        self.shut.store(shut, Ordering::Relaxed);
     }
 }
 
@@ -410,6 +434,8 @@ impl<T, R: Rules<T>> Drop for Both<'_, T, R> {
         if self.lanes.bound.load(Ordering::Relaxed) != gates.bound {
             self.lanes.bound.store(gates.bound, Ordering::Relaxed);
         }
+        self.lanes.entry.set_shut(gates.push_until == 0);
+        self.lanes.exit.set_shut(gates.pull_until == 0);
         self.lanes.entry.at.store(tail, Ordering::Release);
         self.lanes.exit.at.store(head, Ordering::Release);
     }

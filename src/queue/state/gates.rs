@@ -2,6 +2,7 @@
 
 use super::State;
 use super::room::{OVERTAKES, PASSED_BY};
+use crate::sync::planted;
 
 impl<T> State<T> {
     /// So many items may be in before a newcomer finds no room.
@@ -13,7 +14,8 @@ impl<T> State<T> {
 
     /// The position of the tail from which on a push has to look at the rules.
     pub(super) fn push_until(&self) -> u64 {
-        if self.closed || self.looks_at_each() || self.pulling.sleeping() > 0 {
+        let sleeper = self.pulling.sleeping() > 0 && !planted("push_gate_open");
+        if self.closed || self.looks_at_each() || sleeper {
             0
         } else if self.pushing.is_empty() || self.overtakes >= PASSED_BY {
             u64::MAX
@@ -27,7 +29,8 @@ impl<T> State<T> {
     /// The position of the head beyond which a pull has to look at the rules.
     pub(super) fn pull_until(&self) -> u64 {
         let ends = self.closed && (self.watching.sleeping() > 0 || self.pulling.sleeping() > 0);
-        if self.looks_at_each() || (self.pushing.sleeping() > 0 && !self.pushing.has_woken()) {
+        let sleeper = self.pushing.sleeping() > 0 && !self.pushing.has_woken();
+        if self.looks_at_each() || (sleeper && !planted("pull_gate_open")) {
             0
         } else if ends {
             // The last item is the end for those who wait for it.

@@ -13,14 +13,15 @@ pub(super) const OVERTAKES: u32 = 32;
 pub(super) const PASSED_BY: u32 = 256;
 
 impl<T> State<T> {
-    /// Whether a call may take what `need` says now: a waiter that was woken and whose turn it is, or a newcomer that
-    /// finds room beyond what is held.
+    /// Whether a call may take what `need` says now: a waiter whose turn it is, or a newcomer that finds room beyond what is
+    /// held.
     pub(super) fn may_enter(&self, need: Need, key: Option<Key>) -> bool {
         if planted("waiter_out_of_turn") {
             return self.fits(need, Claims::default());
         }
-        if key.is_some_and(|key| !self.pushing.is_woken(key)) {
-            return false;
+        if let Some(key) = key.filter(|key| !self.pushing.is_woken(*key)) {
+            // Not woken, for one is woken at a time; but if it happens to be asked, there may be room for all up to it.
+            return !self.ring.is_weighted() && self.room() > self.pushing.ahead_of(key);
         }
         let ahead = self.ahead(key);
         // Where one ahead waits for weight that is not there, nobody behind it enters.
