@@ -353,3 +353,55 @@ fn a_sink_with_nothing_to_send_learns_of_the_close() {
         assert!(idle.join().unwrap());
     });
 }
+
+/// A queue whose slots are there, so that its two ends can go on by themselves.
+fn warm<T>(capacity: usize, item: T) -> (queue::Producer<T>, queue::Consumer<T>) {
+    let (tx, rx) = queue::bounded(capacity);
+    assert!(tx.try_push(item).is_ok());
+    assert!(rx.try_pull().is_ok());
+    (tx, rx)
+}
+
+#[test]
+fn what_is_pulled_was_written_before_it_was_published() {
+    check(3, || {
+        let (tx, rx) = warm(2, Box::new(0));
+        let producer = thread::spawn(move || {
+            tx.try_push(Box::new(1)).unwrap();
+            tx.try_push(Box::new(2)).unwrap();
+            tx
+        });
+        let mut pulled = Vec::new();
+        pulled.extend(rx.try_pull().ok().map(|item| *item));
+        pulled.extend(rx.try_pull().ok().map(|item| *item));
+        let tx = producer.join().unwrap();
+        pulled.extend(std::iter::from_fn(|| rx.try_pull().ok()).map(|item| *item));
+        assert_eq!(pulled, [1, 2]);
+        drop(tx);
+    });
+}
+
+#[test]
+fn a_push_that_needs_no_rules_wakes_whoever_sleeps() {
+    check(3, || {
+        let (tx, rx) = warm(1, 0);
+        let consumer = thread::spawn(move || block_on(rx.pull()));
+        tx.try_push(1).unwrap();
+        assert_eq!(consumer.join().unwrap(), Some(1));
+        drop(tx);
+    });
+}
+
+#[test]
+fn a_pull_that_needs_no_rules_wakes_whoever_sleeps() {
+    check(3, || {
+        let (tx, rx) = warm(1, 0);
+        tx.try_push(1).unwrap();
+        let other = tx.clone();
+        let producer = thread::spawn(move || block_on(other.push(2)));
+        assert_eq!(rx.try_pull(), Ok(1));
+        producer.join().unwrap().unwrap();
+        assert_eq!(rx.try_pull(), Ok(2));
+        drop(tx);
+    });
+}

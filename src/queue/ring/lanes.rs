@@ -215,9 +215,6 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         let Some(item) = slot.take() else {
             return Ok(());
         };
-        if planted("publish_first") {
-            self.entry.at.store(tail + 1, Ordering::Release);
-        }
         end.slots.prefetch::<true>(tail, AHEAD);
         // SAFETY: the bound is at most the number of slots, and fewer are taken, so the one at the tail is empty; the
         // lock makes it ours, and only with both locks are slots exchanged.
@@ -343,7 +340,12 @@ impl<T, R: Rules<T>> Lanes<T, R> {
 
     #[inline]
     fn pushed(&self, end: &mut Tail<T>, tail: u64) {
-        self.entry.at.store(tail, Ordering::Release);
+        let order = if planted("publish_unordered") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        self.entry.at.store(tail, order);
         if tail - end.head > u64::from(end.peak) {
             // By the head as last seen there may seem to be more than there are.
             end.head = self.exit.at.load(Ordering::Acquire);
