@@ -85,16 +85,16 @@ fn lanes_with<T>(capacity: usize, slots: usize) -> Lanes<T, Plain<T>> {
 fn a_push_stops_where_the_slots_end() {
     let lanes = lanes_with(100, 2);
     for number in 0..2 {
-        assert!(lanes.push(&mut Some(number)));
+        assert!(lanes.push(&mut Some(number)).is_ok());
     }
     let mut third = Some(2);
-    assert!(!lanes.push(&mut third));
+    assert!(lanes.push(&mut third).is_err());
     assert_eq!((third, lanes.len()), (Some(2), 2));
     lanes.both().grow();
-    assert!(lanes.push(&mut third));
+    assert!(lanes.push(&mut third).is_ok());
     assert_eq!(third, None);
     assert_eq!(
-        [(); 4].map(|()| lanes.pull()),
+        [(); 4].map(|()| lanes.pull().ok()),
         [Some(0), Some(1), Some(2), None]
     );
 }
@@ -102,11 +102,11 @@ fn a_push_stops_where_the_slots_end() {
 #[test]
 fn a_push_stops_at_a_capacity_between_powers_of_two() {
     let lanes = lanes_with(3, 3);
-    let went_in = [0, 1, 2, 3].map(|number| lanes.push(&mut Some(number)));
+    let went_in = [0, 1, 2, 3].map(|number| lanes.push(&mut Some(number)).is_ok());
     assert_eq!(went_in, [true, true, true, false]);
-    assert_eq!(lanes.pull(), Some(0));
-    assert!(lanes.push(&mut Some(3)));
-    assert!(!lanes.push(&mut Some(4)));
+    assert_eq!(lanes.pull().ok(), Some(0));
+    assert!(lanes.push(&mut Some(3)).is_ok());
+    assert!(lanes.push(&mut Some(4)).is_err());
 }
 
 #[test]
@@ -131,19 +131,26 @@ fn a_run_goes_in_whole_or_not_at_all() {
 #[test]
 fn gates_stop_an_end_where_they_say() {
     let lanes = lanes_with(8, 8);
-    assert!(lanes.reserve());
+    assert!(lanes.reserve().is_ok());
     let mut both = lanes.both();
     (both.push_until, both.pull_until) = (3, 2);
     drop(both);
     // A run need only start before the gate.
-    assert!(lanes.push(&mut Some(0)) && lanes.push(&mut Some(1)));
+    assert!(lanes.push(&mut Some(0)).is_ok() && lanes.push(&mut Some(1)).is_ok());
     assert_eq!(lanes.push_run(&mut numbered(2..5)), 3);
-    assert!(!lanes.push(&mut Some(5)) && !lanes.reserve() && !lanes.redeem(&mut Some(5)));
+    assert!(
+        lanes.push(&mut Some(5)).is_err()
+            && lanes.reserve().is_err()
+            && !lanes.redeem(&mut Some(5))
+    );
     assert_eq!(lanes.push_run(&mut [5].into()), 0);
     // It must end before this one.
     let mut out = Vec::with_capacity(8);
-    assert_eq!((lanes.pull_run(&mut out, 3), lanes.pull()), (0, Some(0)));
-    assert_eq!((lanes.pull_run(&mut out, 1), lanes.pull()), (1, None));
+    assert_eq!(
+        (lanes.pull_run(&mut out, 3), lanes.pull().ok()),
+        (0, Some(0))
+    );
+    assert_eq!((lanes.pull_run(&mut out, 1), lanes.pull().ok()), (1, None));
     let both = lanes.both();
     assert_eq!((out, both.ring.len(), both.reserved), (vec![1], 3, 1));
 }
@@ -151,12 +158,12 @@ fn gates_stop_an_end_where_they_say() {
 #[test]
 fn promised_slots_are_kept_free() {
     let lanes = lanes_with(4, 4);
-    assert!(lanes.reserve() && lanes.reserve());
-    assert!(lanes.push(&mut Some(0)) && lanes.push(&mut Some(1)));
-    assert!(!lanes.push(&mut Some(2)) && !lanes.reserve());
+    assert!(lanes.reserve().is_ok() && lanes.reserve().is_ok());
+    assert!(lanes.push(&mut Some(0)).is_ok() && lanes.push(&mut Some(1)).is_ok());
+    assert!(lanes.push(&mut Some(2)).is_err() && lanes.reserve().is_err());
     assert!(lanes.redeem(&mut Some(2)));
     assert_eq!(lanes.both().reserved, 1);
-    assert!(!lanes.push(&mut Some(3)));
+    assert!(lanes.push(&mut Some(3)).is_err());
     assert!(lanes.redeem(&mut Some(3)));
     let both = lanes.both();
     assert_eq!((both.reserved, both.ring.len(), both.peak), (0, 4, 4));
@@ -167,18 +174,18 @@ fn promised_slots_are_kept_free() {
 fn a_promise_is_not_redeemed_in_a_slot_that_is_not_there() {
     let lanes = lanes_with(8, 4);
     lanes.both().reserved = 2;
-    let went_in = [0, 1, 2, 3, 4].map(|number| lanes.push(&mut Some(number)));
+    let went_in = [0, 1, 2, 3, 4].map(|number| lanes.push(&mut Some(number)).is_ok());
     assert_eq!(went_in, [true, true, true, true, false]);
     let mut promised = Some(5);
     assert!(!lanes.redeem(&mut promised));
     assert_eq!(promised, Some(5));
-    assert_eq!(lanes.pull(), Some(0));
+    assert_eq!(lanes.pull().ok(), Some(0));
     assert!(lanes.redeem(&mut promised));
     assert!(!lanes.redeem(&mut Some(6)));
     lanes.both().grow();
     assert!(lanes.redeem(&mut Some(6)));
     assert_eq!(lanes.both().reserved, 0);
-    let pulled = [(); 6].map(|()| lanes.pull());
+    let pulled = [(); 6].map(|()| lanes.pull().ok());
     assert_eq!(pulled, [Some(1), Some(2), Some(3), Some(5), Some(6), None]);
 }
 
@@ -187,10 +194,10 @@ fn what_is_left_goes_down_with_its_lanes() {
     let item = Arc::new(());
     let lanes = lanes_with(8, 4);
     for _ in 0..4 {
-        assert!(lanes.push(&mut Some(item.clone())));
+        assert!(lanes.push(&mut Some(item.clone())).is_ok());
     }
-    drop(lanes.pull());
-    assert!(lanes.push(&mut Some(item.clone())));
+    drop(lanes.pull().ok());
+    assert!(lanes.push(&mut Some(item.clone())).is_ok());
     assert_eq!(Arc::strong_count(&item), 5);
     drop(lanes);
     assert_eq!(Arc::strong_count(&item), 1);
@@ -207,13 +214,13 @@ fn equals_a_deque<T: Item>(seed: u64) {
     let mut peak = 0;
     for _ in 0..STEPS {
         let went_in = match dice.below(9) {
-            0 => u64::from(lanes.push(&mut Some(T::of(next)))),
+            0 => u64::from(lanes.push(&mut Some(T::of(next))).is_ok()),
             1 => {
                 let run = dice.below(6) as u64;
                 lanes.push_run(&mut in_two_pieces::<T>(next..next + run, &mut dice)) as u64
             }
             2 => {
-                promised += usize::from(lanes.reserve());
+                promised += usize::from(lanes.reserve().is_ok());
                 0
             }
             3 if promised > 0 => {
@@ -222,7 +229,7 @@ fn equals_a_deque<T: Item>(seed: u64) {
                 u64::from(redeemed)
             }
             4 => {
-                if let Some(item) = lanes.pull() {
+                if let Ok(item) = lanes.pull() {
                     assert_eq!(Some(item), model.pop_front().map(T::of));
                 } else {
                     assert!(model.is_empty());
@@ -255,7 +262,7 @@ fn equals_a_deque<T: Item>(seed: u64) {
                 drop(both);
                 // Nothing is in the way of a push now but what it has to respect.
                 let room = capacity > model.len() + promised && lanes.both().ring.spare() > 0;
-                let pushed = lanes.push(&mut Some(T::of(next)));
+                let pushed = lanes.push(&mut Some(T::of(next))).is_ok();
                 assert_eq!(pushed, room);
                 u64::from(pushed)
             }
@@ -297,7 +304,7 @@ fn between_threads<T: Item + Send>(capacity: usize, bulk: bool) {
                 let went_in = if bulk {
                     lanes.push_run(&mut numbered::<VecDeque<T>, T>(next..next + run)) as u64
                 } else {
-                    u64::from(lanes.push(&mut Some(T::of(next))))
+                    u64::from(lanes.push(&mut Some(T::of(next))).is_ok())
                 };
                 next += went_in;
                 if went_in == 0 {
@@ -317,7 +324,7 @@ fn between_threads<T: Item + Send>(capacity: usize, bulk: bool) {
                 if bulk {
                     lanes.pull_run(&mut out, 4);
                 } else {
-                    out.extend(lanes.pull());
+                    out.extend(lanes.pull().ok());
                 }
                 if out.is_empty() {
                     thread::yield_now();
@@ -379,7 +386,7 @@ fn promises_between_threads() {
             scope.spawn(|| {
                 let mut next = 0;
                 while next < ACROSS / 2 {
-                    if lanes.reserve() {
+                    if lanes.reserve().is_ok() {
                         let mut item = Some(Box::new(next));
                         while !lanes.redeem(&mut item) {
                             thread::yield_now();
@@ -395,7 +402,7 @@ fn promises_between_threads() {
             let mut sum = 0;
             for _ in 0..ACROSS / 2 * 2 {
                 sum += loop {
-                    if let Some(item) = lanes.pull() {
+                    if let Ok(item) = lanes.pull() {
                         break *item;
                     }
                     thread::yield_now();
