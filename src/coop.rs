@@ -47,6 +47,18 @@ pub(crate) fn spend_share<R>(
     polled
 }
 
+/// Takes a share for an operation that is polled next, whatever comes of it. It leaves the result alone, which
+/// [`spend_share`] would have to move once more.
+#[inline]
+pub(crate) fn share(cx: &mut Context<'_>) -> Poll<()> {
+    let taken = TAKEN.get() + 1;
+    if taken == SHARES {
+        return pay(cx);
+    }
+    TAKEN.set(taken);
+    Poll::Ready(())
+}
+
 #[cold]
 #[inline(never)]
 fn pay(cx: &mut Context<'_>) -> Poll<()> {

@@ -10,7 +10,9 @@
 //! every store has long left its buffer. (Morrison and Afek, Temporally Bounding TSO for Fence-Free Asymmetric
 //! Synchronization, 2015.) It need not rely on that where one of those it waits for is not in the midst of a run.
 
-use std::sync::atomic::{AtomicU64 as Guarded, AtomicUsize, Ordering, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64 as Guarded, AtomicUsize, Ordering, Ordering::Relaxed, compiler_fence,
+};
 
 use crate::sync::{Arc, AtomicU64, planted};
 
@@ -92,6 +94,8 @@ impl Mark {
     #[inline]
     pub(super) fn hand_loosely(&self, before: u64, edge: &Edge) -> bool {
         self.handed.store(before * 2 + 3, Ordering::Release);
+        // At least the compiler is to keep the two in order.
+        compiler_fence(Ordering::SeqCst);
         edge.is_wanted(before, before + 1)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -392,7 +392,8 @@ impl<T> Stream for Consumer<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.get_mut();
-        coop::spend_share(cx, |cx| this.shared.poll_pull(cx, &mut this.key))
+        ready!(coop::share(cx));
+        this.shared.poll_pull(cx, &mut this.key)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -3,11 +3,11 @@
 //! To put a thread to sleep and to wake it costs some ten microseconds, in which the other side could move a thousand
 //! items. So a call that finds nothing to do looks again for a while, where it can be expected to pay:
 //!
-//! * Where somebody on the other side has been woken, and so is about to act: then the task lets others go first, once,
-//!   and looks again. On one thread that is when the other side runs.
-//! * Where the other side was last seen on another thread: then the call looks for about a microsecond, lets other tasks
-//!   of its thread go first, looks for longer, and so on, for some 15 microseconds together. Success earns *credits*, and
-//!   failure costs some; without any, one call in 64 tries. So a queue that is slow, or idle, sleeps.
+//! * Where the other side was last seen on another thread: then the call looks for some microseconds without a lock, lets
+//!   other tasks of its thread go first, looks again, and so on, for some 15 microseconds together. Success earns
+//!   *credits*, and failure costs some; without any, one call in 64 tries. So a queue that is slow, or idle, sleeps.
+//! * Where a consumer finds nothing, one producer has been woken and others still sleep: then it lets others go first,
+//!   once. If the one that was woken does not come, the consumer's going to sleep wakes the others.
 //!
 //! A call that looks again has its place among those who wait, as one that has been woken: order, cancellation and the
 //! promise that nobody sleeps beside an item hold without a further thought.

@@ -14,12 +14,14 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn poll_pull(&self, cx: &mut Context<'_>, key: &mut Option<Key>) -> Poll<Option<T>> {
         if key.is_none() {
-            let item = match self.lanes.pull() {
-                Err(Why::Stuck) => self.look_for_item(),
-                pulled => pulled.ok(),
-            };
-            if item.is_some() {
-                return Poll::Ready(item);
+            match self.lanes.pull() {
+                Ok(item) => return Poll::Ready(Some(item)),
+                Err(Why::Stuck) => {
+                    if let Some(item) = self.look_for_item() {
+                        return Poll::Ready(Some(item));
+                    }
+                }
+                Err(Why::Shut) => {}
             }
         }
         self.poll_pull_by_the_rules(cx, key)
@@ -126,7 +128,8 @@ impl<T> Future for Pull<'_, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend_share(cx, |cx| self.poll_unbudgeted(cx))
+        ready!(coop::share(cx));
+        self.poll_unbudgeted(cx)
     }
 }
 

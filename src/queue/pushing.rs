@@ -104,11 +104,26 @@ impl<'a, T> Push<'a, T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), PushError<T>>> {
         if self.closed {
-            self.shared.count_refusal();
-            return Poll::Ready(self.result(Err(Refusal::Closed)));
+            return self.refuse();
         }
-        let pushed = ready!(self.shared.poll_push(cx, &mut self.slot, &mut self.key));
-        Poll::Ready(self.result(pushed))
+        match self.shared.poll_push(cx, &mut self.slot, &mut self.key) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(refusal)) => self.hand_back(refusal),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self) -> Poll<Result<(), PushError<T>>> {
+        self.shared.count_refusal();
+        self.hand_back(Refusal::Closed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_back(&mut self, refusal: Refusal) -> Poll<Result<(), PushError<T>>> {
+        Poll::Ready(self.result(Err(refusal)))
     }
 
     /// One attempt that does not wait; the item stays in hand where there is no room.
@@ -160,7 +175,8 @@ impl<T> Future for Push<'_, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend_share(cx, |cx| self.poll_unbudgeted(cx))
+        ready!(coop::share(cx));
+        self.poll_unbudgeted(cx)
     }
 }
 

@@ -212,14 +212,12 @@ impl<T, R: Rules<T>> Lanes<T, R> {
         if self.room(&mut end, tail) == 0 {
             return Err(Why::Stuck);
         }
-        let Some(item) = slot.take() else {
-            return Ok(());
-        };
         end.slots.prefetch::<true>(tail, AHEAD);
         // SAFETY: the bound is at most the number of slots, and fewer are taken, so the one at the tail is empty; the
         // lock makes it ours, and only with both locks are slots exchanged.
-        unsafe { end.slots.write(tail, item) };
-        self.pushed(&mut end, tail + 1);
+        if unsafe { end.slots.write_from(tail, slot) } {
+            self.pushed(&mut end, tail + 1);
+        }
         Ok(())
     }
 
@@ -276,10 +274,10 @@ impl<T, R: Rules<T>> Lanes<T, R> {
             return false;
         }
         end.reserved -= 1;
-        let Some(item) = slot.take() else { return true };
         // SAFETY: as in `push`.
-        unsafe { end.slots.write(tail, item) };
-        self.pushed(&mut end, tail + 1);
+        if unsafe { end.slots.write_from(tail, slot) } {
+            self.pushed(&mut end, tail + 1);
+        }
         true
     }
 

@@ -171,6 +171,20 @@ impl<T> View<T> {
         unsafe { self.touch(at, 1).write(item) };
     }
 
+    /// Moves the item in `from` straight into the slot at this position. False: there is none.
+    ///
+    /// # Safety
+    ///
+    /// As [`View::write`].
+    #[inline]
+    pub(super) unsafe fn write_from(&self, at: u64, from: &mut Option<T>) -> bool {
+        let Some(item) = from else { return false };
+        // SAFETY: as for `write`; the item is forgotten where it was.
+        unsafe { self.touch(at, 1).copy_from_nonoverlapping(item, 1) };
+        mem::forget(from.take());
+        true
+    }
+
     /// Takes the item out of the slot at this position.
     ///
     /// # Safety
