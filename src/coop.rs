@@ -21,7 +21,7 @@ pub(crate) fn spend<R>(
     polled
 }
 
-/// Ready operations of [`spend_share`] that cost one unit together.
+/// Operations that cost one unit together.
 const SHARES: u32 = 16;
 
 thread_local! {
@@ -29,26 +29,8 @@ thread_local! {
     static TAKEN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// As [`spend`], for operations that take less time than a look at the budget: each sixteenth on a thread pays for all.
-#[inline]
-pub(crate) fn spend_share<R>(
-    cx: &mut Context<'_>,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-) -> Poll<R> {
-    let mut taken = TAKEN.get() + 1;
-    if taken == SHARES {
-        ready!(pay(cx));
-        taken = 0;
-    }
-    let polled = poll(cx);
-    if polled.is_ready() {
-        TAKEN.set(taken);
-    }
-    polled
-}
-
-/// Takes a share for an operation that is polled next, whatever comes of it. It leaves the result alone, which
-/// [`spend_share`] would have to move once more.
+/// Takes a share for an operation that is polled next, and that takes less time than a look at the budget: each sixteenth
+/// on a thread pays for all. It stands before the poll and not around it, where it would have to move the result once more.
 #[inline]
 pub(crate) fn share(cx: &mut Context<'_>) -> Poll<()> {
     let taken = TAKEN.get() + 1;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
 
@@ -272,7 +272,8 @@ impl<T> Sink<T> for Publisher<T> {
         if matches!(self.slot, Slot::Reserved) {
             return Poll::Ready(Ok(()));
         }
-        coop::spend_share(cx, |cx| self.poll_reserve(cx))
+        ready!(coop::share(cx));
+        self.poll_reserve(cx)
     }
 
     #[track_caller]
@@ -422,7 +423,8 @@ impl<T> Future for Publish<'_, T> {
     type Output = Result<usize, PushError<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::spend_share(cx, |cx| self.poll_publish(cx))
+        ready!(coop::share(cx));
+        self.poll_publish(cx)
     }
 }
 

@@ -220,10 +220,9 @@ impl<T> Future for PushFrom<'_, T> {
         if this.slot.is_none() {
             return Poll::Ready(Ok(()));
         }
-        coop::spend_share(cx, |cx| {
-            let pushed = this.shared.poll_push(cx, this.slot, &mut this.key);
-            pushed.map_err(|refusal| refusal.about(()))
-        })
+        ready!(coop::share(cx));
+        let pushed = this.shared.poll_push(cx, this.slot, &mut this.key);
+        pushed.map_err(|refusal| refusal.about(()))
     }
 }
 

@@ -346,7 +346,8 @@ impl<T> Sink<T> for Producer<T> {
         if let Phase::Reserved = sink.phase() {
             return Poll::Ready(Ok(()));
         }
-        coop::spend_share(cx, |cx| sink.poll_ready(shared, cx))
+        ready!(coop::share(cx));
+        sink.poll_ready(shared, cx)
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), Self::Error> {

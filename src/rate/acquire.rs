@@ -1,7 +1,7 @@
 //! The future behind waiting for units.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::RateLimiter;
 use super::turn::Turn;
@@ -44,6 +44,7 @@ impl Future for Acquire<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        coop::spend_share(cx, |cx| self.poll_units(cx))
+        ready!(coop::share(cx));
+        self.poll_units(cx)
     }
 }
