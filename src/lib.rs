@@ -65,6 +65,9 @@
 pub mod batch;
 mod block;
 pub mod broadcast;
+#[cfg(feature = "broker")]
+#[cfg_attr(docsrs, doc(cfg(feature = "broker")))]
+pub mod broker;
 mod coop;
 pub mod meter;
 pub mod pull;

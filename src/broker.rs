@@ -1,0 +1,49 @@
+//! Topics, partitions, offsets and groups: the two traits, and a broker inside the process.
+//!
+//! A [`Producer`] pushes [records](Record) into topics. A topic has partitions, each a log: records get growing offsets and
+//! stay until retention removes them. A [`Consumer`] reads as a member of a group: the partitions are divided among the
+//! members, and the group's committed offset says how far it has come.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::time::Duration;
+//! use pushpull::broker::{Broker, Consumer, ConsumerConfig, Producer, Record, TopicConfig};
+//!
+//! let broker = Broker::in_memory();
+//! broker.create_topic("orders", TopicConfig::partitions(4)).await.unwrap();
+//!
+//! let producer = broker.producer();
+//! let position = producer.push(Record::new("orders", "two apples").key("alice")).await.unwrap();
+//!
+//! let consumer = broker.consumer(ConsumerConfig::group("billing"));
+//! consumer.subscribe(["orders"]).await.unwrap();
+//! let deliveries = consumer.poll(100, Duration::from_secs(1)).await.unwrap();
+//! assert_eq!(deliveries[0].record.value, "two apples");
+//! assert_eq!(deliveries[0].position, position);
+//! consumer.ack(&deliveries[0]).await.unwrap();
+//!
+//! // Nothing more has come when the wait is over.
+//! assert!(consumer.poll(100, Duration::from_secs(1)).await.unwrap().is_empty());
+//! assert!(consumer.subscribe(["invoices"]).await.is_err());
+//! # }
+//! ```
+
+mod acker;
+mod capabilities;
+mod config;
+mod consumer;
+mod error;
+mod events;
+mod producer;
+mod record;
+
+pub use acker::{Acker, Settle, Settled, Verdict};
+pub use capabilities::Capabilities;
+#[cfg(feature = "durable")]
+pub use config::SyncPolicy;
+pub use config::{ConsumerConfig, TopicConfig, WhenFull};
+pub use consumer::Consumer;
+pub use error::Error;
+pub use events::{Event, Events};
+pub use producer::Producer;
+pub use record::{Delivery, Position, Record, Start, Topic};
