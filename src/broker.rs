@@ -29,6 +29,7 @@
 //! ```
 
 mod acker;
+mod boxed;
 mod capabilities;
 mod config;
 mod consumer;
@@ -38,6 +39,7 @@ mod producer;
 mod record;
 
 pub use acker::{Acker, Settle, Settled, Verdict};
+pub use boxed::{BoxConsumer, BoxProducer};
 pub use capabilities::Capabilities;
 #[cfg(feature = "durable")]
 pub use config::SyncPolicy;

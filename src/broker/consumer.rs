@@ -55,6 +55,9 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
     ///
     /// Topics and partitions take turns, so none starves behind a busy one.
     ///
+    /// With a `max` of 0 it takes nothing and returns at once, and still counts as a sign of life: a member that cannot
+    /// take more for the moment stays in its group by it.
+    ///
     /// # Cancel safety
     /// Dropped before it returns, it has taken nothing.
     ///
