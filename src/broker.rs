@@ -33,6 +33,7 @@ mod boxed;
 mod capabilities;
 mod config;
 mod consumer;
+mod embedded;
 mod error;
 mod events;
 mod producer;
