@@ -36,6 +36,7 @@ mod consumer;
 mod embedded;
 mod error;
 mod events;
+mod listen;
 mod producer;
 mod record;
 
@@ -48,5 +49,6 @@ pub use config::{ConsumerConfig, TopicConfig, WhenFull};
 pub use consumer::Consumer;
 pub use error::Error;
 pub use events::{Event, Events};
+pub use listen::{Listen, Listener, ListenerReport, Order, listen};
 pub use producer::Producer;
 pub use record::{Delivery, Position, Record, Start, Topic};

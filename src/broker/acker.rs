@@ -71,6 +71,11 @@ impl Acker {
     pub fn commit_to(&self, position: &Position) -> Settled {
         self.engine.settle(position, Verdict::CommitTo)
     }
+
+    /// Settles by position, where the delivery itself has gone to a handler.
+    pub(crate) fn settle(&self, position: &Position, verdict: Verdict) -> Settled {
+        self.engine.settle(position, verdict)
+    }
 }
 
 impl fmt::Debug for Acker {

@@ -1,0 +1,238 @@
+//! Deliveries that were taken and are not finished: who is handled, who waits behind whom.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::{Id, JoinSet};
+
+use crate::broker::{Acker, Delivery, Position, Topic, Verdict};
+
+use super::caught::{caught, forget};
+use super::config::{Listen, Order};
+use super::report::{Counts, Turn};
+
+/// What is handled one after the other.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Lane {
+    topic: Topic,
+    partition: u32,
+    key: Option<Bytes>,
+}
+
+struct Taken {
+    delivery: Delivery,
+    turn: Turn,
+}
+
+struct Running {
+    lane: Option<Lane>,
+    position: Position,
+}
+
+/// All that a listener has in its hands.
+pub(super) struct Hands<F> {
+    listen: Listen,
+    nack_delay: Option<Duration>,
+    handler: Arc<F>,
+    acker: Acker,
+    counts: Counts,
+    tasks: JoinSet<()>,
+    running: HashMap<Id, Running>,
+    /// Lanes of which a delivery is running or ready, and those that wait behind it.
+    lanes: HashMap<Lane, VecDeque<Taken>>,
+    /// Deliveries that only wait for a free hand.
+    ready: VecDeque<(Option<Lane>, Taken)>,
+    taken: usize,
+}
+
+impl<F, Fut, E> Hands<F>
+where
+    F: Fn(Delivery) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::fmt::Debug + 'static,
+{
+    pub(super) fn new(
+        listen: Listen,
+        nack_delay: Option<Duration>,
+        handler: F,
+        acker: Acker,
+        counts: Counts,
+    ) -> Self {
+        Self {
+            listen,
+            nack_delay,
+            handler: Arc::new(handler),
+            acker,
+            counts,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            taken: 0,
+        }
+    }
+
+    /// How many more deliveries may be taken.
+    pub(super) fn free(&self) -> usize {
+        let room = self.listen.concurrency.saturating_add(self.listen.ahead);
+        room.saturating_sub(self.taken)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
+    pub(super) fn take(&mut self, delivery: Delivery) {
+        self.taken += 1;
+        let lane = self.lane(&delivery);
+        let turn = self.counts.take();
+        let taken = Taken { delivery, turn };
+        if let Some(lane) = &lane {
+            if let Some(waiting) = self.lanes.get_mut(lane) {
+                waiting.push_back(taken);
+                return;
+            }
+            self.lanes.insert(lane.clone(), VecDeque::new());
+        }
+        self.ready.push_back((lane, taken));
+        self.start();
+    }
+
+    fn lane(&self, delivery: &Delivery) -> Option<Lane> {
+        let key = match self.listen.order {
+            Order::Partition => None,
+            Order::Key => delivery.record.key.clone(),
+            Order::None => return None,
+        };
+        Some(Lane {
+            topic: delivery.position.topic.clone(),
+            partition: delivery.position.partition,
+            key,
+        })
+    }
+
+    /// Gives what is ready to the hands that are free.
+    fn start(&mut self) {
+        while self.running.len() < self.listen.concurrency {
+            let Some((lane, Taken { delivery, turn })) = self.ready.pop_front() else {
+                return;
+            };
+            let position = delivery.position.clone();
+            let work = handle(
+                self.handler.clone(),
+                delivery,
+                turn,
+                self.nack_delay,
+                self.acker.clone(),
+                self.counts.clone(),
+            );
+            let id = self.tasks.spawn(work).id();
+            self.running.insert(id, Running { lane, position });
+        }
+    }
+
+    /// Waits until a delivery is finished, and goes on with the one behind it. Pending where nothing is in hand.
+    pub(super) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((id, _)) = ready!(self.poll_ended(cx)) else {
+            return Poll::Pending;
+        };
+        if let Some(Running { lane, .. }) = self.running.remove(&id) {
+            self.taken -= 1;
+            if let Some(lane) = lane {
+                match self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
+                    Some(next) => self.ready.push_back((Some(lane), next)),
+                    None => drop(self.lanes.remove(&lane)),
+                }
+            }
+        }
+        self.start();
+        Poll::Ready(())
+    }
+
+    /// The task that ended, and whether it was stopped before it could settle its delivery.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Id, bool)>> {
+        let ended = ready!(self.tasks.poll_join_next_with_id(cx));
+        Poll::Ready(ended.map(|ended| match ended {
+            Ok((id, ())) => (id, false),
+            Err(error) => {
+                let id = error.id();
+                // What a handler left behind may panic as it goes.
+                if let Ok(panic) = error.try_into_panic() {
+                    forget(panic);
+                }
+                (id, true)
+            }
+        }))
+    }
+
+    /// Stops every handler, and gives back what is not finished so that others get it soon.
+    pub(super) async fn give_back(&mut self) {
+        self.tasks.abort_all();
+        let mut left = Vec::new();
+        while let Some((id, unsettled)) = poll_fn(|cx| self.poll_ended(cx)).await {
+            if let Some(running) = self.running.remove(&id).filter(|_| unsettled) {
+                left.push(running.position);
+            }
+        }
+        let ready = self.ready.drain(..).map(|(_, taken)| taken);
+        let waiting = self.lanes.drain().flat_map(|(_, waiting)| waiting);
+        left.extend(ready.chain(waiting).map(|taken| taken.delivery.position));
+        self.taken = 0;
+        let verdict = Verdict::Nack {
+            delay: None,
+            reason: Some("the listener stopped before the handler had ended".into()),
+        };
+        for position in left {
+            let settled = self.acker.settle(&position, verdict.clone()).await;
+            self.counts.settled(settled);
+        }
+    }
+}
+
+/// Handles one delivery and says what became of it.
+async fn handle<F, Fut, E>(
+    handler: Arc<F>,
+    delivery: Delivery,
+    turn: Turn,
+    nack_delay: Option<Duration>,
+    acker: Acker,
+    counts: Counts,
+) where
+    F: Fn(Delivery) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::fmt::Debug + 'static,
+{
+    let position = delivery.position.clone();
+    // In an async block the call itself is covered as well, and so is what the error does while it is formatted and dropped.
+    let outcome = caught(async {
+        let result = handler(delivery).await;
+        result.map_err(|error| format!("{error:?}"))
+    })
+    .await;
+    let reason = match outcome {
+        Ok(Ok(())) => {
+            turn.over(|report| &mut report.handled);
+            None
+        }
+        Ok(Err(error)) => {
+            turn.over(|report| &mut report.failed);
+            Some(error)
+        }
+        Err(message) => {
+            turn.over(|report| &mut report.panicked);
+            Some(format!("the handler panicked: {message}"))
+        }
+    };
+    let verdict = match reason {
+        None => Verdict::Ack,
+        reason => Verdict::Nack {
+            delay: nack_delay,
+            reason,
+        },
+    };
+    counts.settled(acker.settle(&position, verdict).await);
+}
