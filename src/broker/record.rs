@@ -1,10 +1,12 @@
 //! What is pushed into a topic, what comes out of it, and where it lies.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,13 +14,75 @@ use bytes::Bytes;
 /// The name of a topic: text that is cheap to clone.
 ///
 /// It compares with and converts from strings, and derefs to `str`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Topic(Arc<str>);
+#[derive(Clone)]
+pub struct Topic(Name);
+
+#[derive(Clone)]
+enum Name {
+    /// Copied at no cost, where counting references is what a delivery would cost most.
+    Fixed(&'static str),
+    Counted(Arc<str>),
+}
 
 impl Topic {
+    /// A name that is known to the compiler. It is copied where others are counted.
+    pub const fn from_static(name: &'static str) -> Self {
+        Self(Name::Fixed(name))
+    }
+
     /// The name as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Name::Fixed(name) => name,
+            Name::Counted(name) => name,
+        }
+    }
+
+    /// The same name, fixed. Each name is kept once, until the process ends: for the names of topics that are created, of
+    /// which there are few.
+    pub(crate) fn fixed(&self) -> Self {
+        static FIXED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+        if let Name::Fixed(_) = self.0 {
+            return self.clone();
+        }
+        let mut all = FIXED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(self.as_str()).copied();
+        let name = known.unwrap_or_else(|| {
+            let name: &'static str = Box::leak(self.as_str().into());
+            all.insert(name);
+            name
+        });
+        Self(Name::Fixed(name))
+    }
+}
+
+impl PartialEq for Topic {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let (one, two) = (self.as_str(), other.as_str());
+        std::ptr::eq(one, two) || one == two
+    }
+}
+
+impl Eq for Topic {}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -26,37 +90,37 @@ impl Deref for Topic {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl Borrow<str> for Topic {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl AsRef<str> for Topic {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl From<&str> for Topic {
     fn from(name: &str) -> Self {
-        Self(name.into())
+        Self(Name::Counted(name.into()))
     }
 }
 
 impl From<String> for Topic {
     fn from(name: String) -> Self {
-        Self(name.into())
+        Self(Name::Counted(name.into()))
     }
 }
 
 impl From<&String> for Topic {
     fn from(name: &String) -> Self {
-        Self(name.as_str().into())
+        Self(Name::Counted(name.as_str().into()))
     }
 }
 
@@ -110,13 +174,13 @@ impl PartialEq<Topic> for String {
 
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -199,6 +263,7 @@ impl Record {
     }
 
     /// Bytes of value, key, headers and id together: what bounds in bytes count.
+    #[inline]
     pub fn size(&self) -> usize {
         let headers: usize = self
             .headers
@@ -241,6 +306,7 @@ impl Position {
 
     /// The same position, delivered under an assignment. Generations begin at 1; for those who implement an engine.
     #[must_use]
+    #[inline]
     pub fn with_generation(mut self, generation: u64) -> Self {
         self.generation = generation;
         self

@@ -52,4 +52,16 @@ impl Effects {
         }
         self.wake(member);
     }
+
+    /// Whether nothing happened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wake.is_empty()
+            && self.assigned.is_empty()
+            && self.revoked.is_empty()
+            && self.expired.is_empty()
+            && self.lost.is_empty()
+            && self.in_flight_full.is_empty()
+            && self.given_up.is_empty()
+            && self.moved.is_empty()
+    }
 }

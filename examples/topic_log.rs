@@ -1,0 +1,114 @@
+//! A log of a topic: a month's excerpt of earthquakes, keyed by network into four partitions. Two groups read it; a member of
+//! one is killed in the middle of its work, and nothing is lost.
+//!
+//! `cargo run --example topic_log --features broker`
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::error::Error;
+use std::time::Duration;
+
+use pushpull::broker::{
+    Broker, Consumer, ConsumerConfig, Delivery, Producer, Record, Start, TopicConfig,
+};
+use tokio::sync::mpsc;
+
+const FEED: &str = include_str!("data/usgs-earthquakes-2021-06-excerpt.csv");
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let broker = Broker::in_memory();
+    broker
+        .create_topic("quakes", TopicConfig::partitions(4).retain_records(100_000))
+        .await?;
+
+    // Two groups, each of which gets everything: one member writes the archive, three count by network.
+    let archive = tokio::spawn(read_all(broker.clone(), "archive", None));
+    let (seen, mut counted) = mpsc::unbounded_channel();
+    let counters: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(read_all(broker.clone(), "counts", Some(seen.clone()))))
+        .collect();
+    drop(seen);
+
+    let mut records: VecDeque<Record> = VecDeque::new();
+    for row in csv::Reader::from_reader(FEED.as_bytes()).records() {
+        let row = row?;
+        records.push_back(
+            Record::new("quakes", row[13].to_owned())
+                .key(row[10].to_owned())
+                .id(&row[11]),
+        );
+    }
+    let produced = records.len();
+    broker.producer().push_many(&mut records).await?;
+
+    // Kill a member of the second group when a third of its work is done.
+    let mut first_time = HashMap::new();
+    let mut again = 0;
+    let mut order: BTreeMap<u32, u64> = BTreeMap::new();
+    while first_time.len() < produced {
+        let delivery: Delivery = counted.recv().await.ok_or("the counters are gone")?;
+        let position = delivery.position.clone();
+        if first_time.insert(position.clone(), delivery).is_some() {
+            again += 1;
+        } else {
+            // In each partition they come in the order in which they were pushed.
+            let last = order.insert(position.partition, position.offset);
+            assert!(last.is_none_or(|last| last < position.offset));
+        }
+        if first_time.len() == produced / 3 {
+            counters[0].abort();
+        }
+    }
+
+    let mut networks: BTreeMap<String, usize> = BTreeMap::new();
+    for delivery in first_time.values() {
+        let key = delivery.record.key.as_deref().unwrap_or_default();
+        *networks
+            .entry(String::from_utf8_lossy(key).into_owned())
+            .or_default() += 1;
+    }
+    println!("{produced} earthquakes, each counted; {again} came twice after a member was killed");
+    for (network, quakes) in &networks {
+        println!("{network:>4} {quakes}");
+    }
+    assert_eq!(networks.values().sum::<usize>(), produced);
+
+    // A newcomer can go back to where it likes, as long as it is within what is retained.
+    let reader = broker.consumer(ConsumerConfig::group("replay").start(Start::Latest));
+    reader.subscribe(["quakes"]).await?;
+    reader.seek("quakes", 0, Start::Earliest).await?;
+    let replayed = reader.poll(10, Duration::from_secs(1)).await?;
+    assert_eq!(replayed[0].position.offset, 0);
+    let refused = reader.seek("quakes", 0, Start::Offset(1_000_000)).await;
+    println!("{}", refused.expect_err("there is no such offset"));
+
+    for counter in &counters {
+        counter.abort();
+    }
+    archive.abort();
+    Ok(())
+}
+
+/// Reads as a member of a group for as long as it lives, and acknowledges what it has passed on.
+async fn read_all(
+    broker: Broker,
+    group: &'static str,
+    seen: Option<mpsc::UnboundedSender<Delivery>>,
+) -> Result<(), pushpull::broker::Error> {
+    let consumer = broker.consumer(ConsumerConfig::group(group));
+    consumer.subscribe(["quakes"]).await?;
+    loop {
+        for delivery in consumer.poll(20, Duration::from_secs(1)).await? {
+            // The work: this is where a member can be killed.
+            tokio::task::yield_now().await;
+            if let Some(seen) = &seen {
+                let _nobody_counts_any_more = seen.send(delivery.clone());
+            }
+            match consumer.ack(&delivery).await {
+                // Another member has it now, and will deliver it again.
+                Err(error) if error.is_fenced() => {}
+                acknowledged => acknowledged?,
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What becomes of a record that failed for the last time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::{Error, Event, Position, Producer as _, Record, Topic};
+
+use super::coordinator::{Buried, Coordinator};
+use super::producer::Producer;
+use super::shared::Shared;
+
+/// How long after a failure the dead-letter topic is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Moves a record to the dead-letter topic, in a task of its own, or lets it go where there is none. It counts as
+/// acknowledged once that is done.
+pub(crate) fn bury(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: Buried) {
+    let Some(to) = buried.member.config.dead_letter.clone() else {
+        let event = Event::GivenUp {
+            position: buried.position.clone(),
+            reason: buried.given_up.reason.clone(),
+        };
+        buried.member.report(event);
+        return done(shared, group, &buried);
+    };
+    let (shared, group) = (Arc::clone(shared), Arc::clone(group));
+    tokio::spawn(async move {
+        match dead_letter(&shared, &group, &buried, to).await {
+            Ok(()) => {
+                let event = Event::DeadLettered {
+                    position: buried.position.clone(),
+                    reason: buried.given_up.reason.clone(),
+                };
+                done(&shared, &group, &buried);
+                buried.member.report(event);
+            }
+            Err(error) => {
+                let (place, offset) = (buried.given_up.place, buried.given_up.offset);
+                let generation = buried.given_up.generation;
+                let at = Instant::now() + AGAIN;
+                group.step(&shared, |core| core.retry(place, offset, generation, at));
+                buried.member.report(Event::Failed(error));
+            }
+        }
+    });
+}
+
+fn done(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: &Buried) {
+    let (place, offset) = (buried.given_up.place, buried.given_up.offset);
+    let generation = buried.given_up.generation;
+    group.step(shared, |core| core.given_up(place, offset, generation));
+}
+
+async fn dead_letter(
+    shared: &Arc<Shared>,
+    group: &Coordinator,
+    buried: &Buried,
+    to: Topic,
+) -> Result<(), Error> {
+    let Some(record) = find(shared, buried).await? else {
+        // Retention was quicker; the group reports that as a loss.
+        return Ok(());
+    };
+    let mut record = record
+        .header("dead-letter-topic", buried.position.topic.to_string())
+        .header(
+            "dead-letter-partition",
+            buried.position.partition.to_string(),
+        )
+        .header("dead-letter-offset", buried.position.offset.to_string())
+        .header("dead-letter-group", group.name.to_string())
+        .header("dead-letter-attempts", buried.given_up.attempts.to_string())
+        .header("dead-letter-reason", buried.given_up.reason.clone());
+    record.topic = to;
+    record.partition = None;
+    let _position: Position = Producer::new(Arc::clone(shared)).push(record).await?;
+    Ok(())
+}
+
+async fn find(shared: &Arc<Shared>, buried: &Buried) -> Result<Option<Record>, Error> {
+    let (partition, offset) = (buried.position.partition, buried.position.offset);
+    {
+        let inner = buried.topic.partitions[partition as usize].lock();
+        if offset < inner.log.first() {
+            return Ok(None);
+        }
+        if let Some(entry) = inner.log.at(offset) {
+            return Ok(Some(entry.record.clone()));
+        }
+    }
+    #[cfg(all(feature = "durable", any()))]
+    if let Some(store) = &shared.store {
+        let found = super::disk::read_one(store, &buried.topic, partition, offset).await?;
+        return Ok(found.map(|entry| entry.record));
+    }
+    #[cfg(not(all(feature = "durable", any())))]
+    let _ = shared;
+    Ok(None)
+}

@@ -1,0 +1,141 @@
+//! One way into a partition, for single records and for runs.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+#[cfg(all(feature = "durable", any()))]
+use std::{pin::Pin, task::ready};
+
+#[cfg(all(feature = "durable", any()))]
+use tokio::sync::oneshot;
+
+use crate::broker::{Error, Position};
+
+use super::partition::{Feed, Stop};
+use super::shared::Shared;
+use super::topic::TopicState;
+
+/// Records that went into a partition together.
+pub(crate) struct Offered {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Answers when they are stored; `None` where they are.
+    pub(crate) ticket: Option<Ticket>,
+    /// Why there are not more, where more were asked for.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Records on their way to the disk.
+pub(crate) struct Ticket {
+    #[cfg(all(feature = "durable", any()))]
+    stored: oneshot::Receiver<Result<(), Error>>,
+    #[cfg(not(all(feature = "durable", any())))]
+    never: std::convert::Infallible,
+}
+
+impl Offered {
+    pub(crate) fn on_the_way(self) -> Option<Ticket> {
+        self.ticket
+    }
+
+    /// Waits until the records are stored.
+    pub(crate) async fn stored(self) -> Result<(), Error> {
+        match self.ticket {
+            Some(mut ticket) => poll_fn(|cx| ticket.poll_stored(cx)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Ticket {
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) fn new(stored: oneshot::Receiver<Result<(), Error>>) -> Self {
+        Self { stored }
+    }
+
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let stored = ready!(Pin::new(&mut self.stored).poll(cx));
+        Poll::Ready(stored.unwrap_or(Err(Error::Closed { record: None })))
+    }
+
+    #[cfg(not(all(feature = "durable", any())))]
+    pub(crate) fn poll_stored(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.never {}
+    }
+}
+
+impl Shared {
+    /// Appends records from the front of a feed, which all go to this partition, and says why it stopped.
+    pub(crate) fn offer(
+        self: &Arc<Self>,
+        topic: &Arc<TopicState>,
+        partition: u32,
+        feed: &mut impl Feed,
+        most: u64,
+    ) -> Offered {
+        #[cfg(all(feature = "durable", any()))]
+        if let Some(store) = &self.store {
+            return super::disk::offer(store, topic, partition, feed, most, self.now());
+        }
+        let appended =
+            topic.partitions[partition as usize].append(&topic.name, feed, most, self.now());
+        Offered {
+            first: appended.first,
+            count: appended.count,
+            ticket: None,
+            stop: appended.stop,
+        }
+    }
+
+    /// Pushes the first record of a feed and up to `most - 1` behind it, which go to the same partition; waits for room, and
+    /// until they are stored. Errors come without the record; one that was refused is still in the feed.
+    pub(crate) async fn push(
+        self: &Arc<Self>,
+        topic: &Arc<TopicState>,
+        partition: u32,
+        feed: &mut impl Feed,
+        most: u64,
+    ) -> Result<Offered, Error> {
+        let place = &topic.partitions[partition as usize];
+        let mut waited = false;
+        loop {
+            let room = std::pin::pin!(place.room.notified());
+            self.open()?;
+            let offered = self.offer(topic, partition, feed, most);
+            if offered.count > 0 {
+                if waited {
+                    place.room.notify_one();
+                }
+                return Ok(offered);
+            }
+            match offered.stop {
+                Some(stop) if stop.waits() => room.await,
+                Some(stop) => return Err(refusal(topic, partition, &stop)),
+                None => return Ok(offered),
+            }
+            waited = true;
+        }
+    }
+}
+
+/// The error of a record that did not go in.
+pub(crate) fn refusal(topic: &TopicState, partition: u32, stop: &Stop) -> Error {
+    match *stop {
+        Stop::Full(_) => Error::Full {
+            topic: topic.name.clone(),
+            partition,
+            record: None,
+        },
+        Stop::TooLarge { size, max } => Error::TooLarge {
+            topic: topic.name.clone(),
+            size,
+            max,
+            record: None,
+        },
+    }
+}
+
+pub(crate) fn position(topic: &TopicState, partition: u32, offset: u64) -> Position {
+    Position::new(topic.name.clone(), partition, offset)
+}

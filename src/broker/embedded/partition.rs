@@ -1,0 +1,283 @@
+//! One partition as producers and groups share it.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::broker::{Record, Topic, TopicConfig, WhenFull};
+use crate::sync::{Mutex, MutexGuard, lock};
+
+use super::entry::Entry;
+use super::log::Log;
+
+pub(crate) struct Partition {
+    inner: Mutex<Inner>,
+    /// Held from the moment offsets are promised until the store has the run, so that runs come to it in order.
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) order: Mutex<()>,
+    /// Told that a push may find room. Whoever was told and found some tells the next.
+    pub(crate) room: Notify,
+}
+
+pub(crate) struct Inner {
+    pub(crate) log: Log,
+    pub(crate) config: TopicConfig,
+    /// How far each group that has read here has come.
+    marks: Vec<Mark>,
+    /// Whom to tell of new records. Shared, so that telling happens outside of the lock.
+    readers: Arc<[Reader]>,
+}
+
+struct Mark {
+    group: u64,
+    acknowledged: u64,
+}
+
+#[derive(Clone)]
+struct Reader {
+    group: u64,
+    signal: Arc<Notify>,
+}
+
+/// Where records come from on their way into a partition.
+pub(crate) trait Feed {
+    fn front(&self) -> Option<&Record>;
+
+    fn take(&mut self) -> Option<Record>;
+
+    /// How many of the next records, `most` at the most, go to the same partition as the first, and their sizes.
+    fn run(&self, most: u64) -> RunOf;
+
+    /// Takes the first `count`.
+    fn take_run(&mut self, count: usize) -> impl Iterator<Item = Record>;
+}
+
+/// Records that go to one partition together.
+#[derive(Default)]
+pub(crate) struct RunOf {
+    pub(crate) count: usize,
+    pub(crate) bytes: u64,
+    pub(crate) largest: usize,
+}
+
+impl RunOf {
+    #[inline]
+    pub(crate) fn add(&mut self, record: &Record) {
+        let size = record.size();
+        self.count += 1;
+        self.bytes += size as u64;
+        self.largest = self.largest.max(size);
+    }
+}
+
+impl Feed for Option<Record> {
+    #[inline]
+    fn front(&self) -> Option<&Record> {
+        self.as_ref()
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Record> {
+        Self::take(self)
+    }
+
+    fn run(&self, _most: u64) -> RunOf {
+        let mut run = RunOf::default();
+        self.iter().for_each(|record| run.add(record));
+        run
+    }
+
+    fn take_run(&mut self, count: usize) -> impl Iterator<Item = Record> {
+        debug_assert!(count <= 1, "there is one");
+        Self::take(self).into_iter()
+    }
+}
+
+/// What came of an append.
+pub(crate) struct Appended {
+    /// The offset of the first record.
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Why there are not more, where more were asked for.
+    pub(crate) stop: Option<Stop>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Full(WhenFull),
+    TooLarge { size: usize, max: usize },
+}
+
+impl Stop {
+    /// Whether room will come by itself: when groups have read on, or, where the oldest are dropped, when those on their way
+    /// to the disk have arrived and can be.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, Self::Full(WhenFull::Wait | WhenFull::DropOldest))
+    }
+}
+
+impl Inner {
+    /// The offset that every group has acknowledged, if any group has read here.
+    #[inline]
+    pub(crate) fn floor(&self) -> Option<u64> {
+        self.marks.iter().map(|mark| mark.acknowledged).min()
+    }
+
+    pub(crate) fn mark(&mut self, group: u64, acknowledged: u64) {
+        match self.marks.iter_mut().find(|mark| mark.group == group) {
+            Some(mark) => mark.acknowledged = acknowledged,
+            None => self.marks.push(Mark {
+                group,
+                acknowledged,
+            }),
+        }
+    }
+
+    /// Names the member of a group that is told of new records; or nobody.
+    pub(crate) fn read_by(&mut self, group: u64, signal: Option<Arc<Notify>>) {
+        let others = self.readers.iter().filter(|reader| reader.group != group);
+        self.readers = others
+            .cloned()
+            .chain(signal.map(|signal| Reader { group, signal }))
+            .collect();
+    }
+
+    /// The largest record that may be appended.
+    fn max_size(&self) -> usize {
+        let bytes = self.config.max_bytes.unwrap_or(u64::MAX);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.config.max_record_bytes.min(bytes)
+    }
+
+    /// Whether the next record of the feed may be appended now. What had to go for it is put into `out`.
+    #[inline]
+    fn admit(&mut self, record: &Record, out: &mut Vec<Entry>) -> Result<(), Stop> {
+        let size = record.size();
+        let max = self.max_size();
+        if size > max {
+            return Err(Stop::TooLarge { size, max });
+        }
+        let floor = self.floor();
+        self.log
+            .make_room(size as u64, floor, out)
+            .map_err(|_no_room| Stop::Full(self.config.when_full))
+    }
+}
+
+impl Partition {
+    pub(crate) fn new(log: Log, config: TopicConfig) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                log,
+                config,
+                marks: Vec::new(),
+                readers: Arc::new([]),
+            }),
+            #[cfg(all(feature = "durable", any()))]
+            order: Mutex::new(()),
+            room: Notify::new(),
+        }
+    }
+
+    /// No user code may run, and no record be dropped, while the guard lives.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    /// Appends up to `most` records of a feed in memory, and tells who reads here.
+    pub(crate) fn append(
+        &self,
+        topic: &Topic,
+        feed: &mut impl Feed,
+        most: u64,
+        time: u64,
+    ) -> Appended {
+        let mut out = Vec::new();
+        let mut inner = self.lock();
+        inner.log.expire(time, &mut out);
+        let mut appended = Appended {
+            first: inner.log.next(),
+            count: 0,
+            stop: None,
+        };
+        let run = feed.run(most);
+        if run.largest <= inner.max_size() && inner.log.make_room_for(&run, &mut out) {
+            // Most often there is nothing to decide: all go in at once.
+            inner
+                .log
+                .append_run(feed.take_run(run.count), &run, topic, time);
+            appended.count = run.count as u64;
+        }
+        while appended.count < most {
+            let Some(record) = feed.front() else { break };
+            if let Err(stop) = inner.admit(record, &mut out) {
+                appended.stop = Some(stop);
+                break;
+            }
+            let Some(mut record) = feed.take() else { break };
+            record.topic = topic.clone();
+            inner.log.append(Entry { record, time });
+            appended.count += 1;
+        }
+        let readers = (appended.count > 0).then(|| Arc::clone(&inner.readers));
+        drop(inner);
+        tell(readers.as_deref());
+        appended
+    }
+
+    /// Takes up to `most` records of a feed for the disk: they have offsets, and cannot be read before
+    /// [`arrived`](Self::arrived).
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) fn promise(
+        &self,
+        topic: &Topic,
+        feed: &mut impl Feed,
+        most: u64,
+        time: u64,
+    ) -> (Appended, Vec<Entry>, u64) {
+        let mut out = Vec::new();
+        let mut entries = Vec::new();
+        let mut inner = self.lock();
+        inner.log.expire(time, &mut out);
+        let mut appended = Appended {
+            first: inner.log.end(),
+            count: 0,
+            stop: None,
+        };
+        while appended.count < most {
+            let Some(record) = feed.front() else { break };
+            if let Err(stop) = inner.admit(record, &mut out) {
+                appended.stop = Some(stop);
+                break;
+            }
+            let Some(mut record) = feed.take() else { break };
+            record.topic = topic.clone();
+            let fresh = entries.is_empty();
+            inner.log.promise(record.size() as u64, time, fresh);
+            entries.push(Entry { record, time });
+            appended.count += 1;
+        }
+        let keep_from = inner.log.first();
+        drop(inner);
+        (appended, entries, keep_from)
+    }
+
+    /// Records that were promised are on the disk: from now on they can be read.
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) fn arrived(&self, entries: Vec<Entry>) {
+        let mut out = Vec::new();
+        let mut inner = self.lock();
+        inner.log.arrived(entries, &mut out);
+        let readers = Arc::clone(&inner.readers);
+        drop(inner);
+        // The oldest may be dropped for others now.
+        self.room.notify_one();
+        tell(Some(&readers));
+    }
+}
+
+fn tell(readers: Option<&[Reader]>) {
+    for reader in readers.into_iter().flatten() {
+        reader.signal.notify_waiters();
+    }
+}

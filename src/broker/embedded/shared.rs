@@ -1,0 +1,167 @@
+//! What all handles of a broker share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use crate::broker::{Capabilities, Error, Topic, TopicConfig};
+use crate::sync::{AtomicBool, Mutex, lock};
+
+use super::clock::Clock;
+use super::coordinator::Coordinator;
+use super::log::Log;
+use super::partition::Partition;
+#[cfg(all(feature = "durable", any()))]
+use super::store::Store;
+use super::topic::{TopicState, Topics, check_config, check_topic};
+
+pub(crate) struct Shared {
+    topics: Mutex<Arc<Topics>>,
+    pub(crate) groups: Mutex<HashMap<String, Arc<Coordinator>>>,
+    pub(crate) clock: Clock,
+    /// One topic is created at a time.
+    pub(crate) creating: tokio::sync::Mutex<()>,
+    closed: AtomicBool,
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) store: Option<Store>,
+}
+
+impl Shared {
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            topics: Mutex::new(Arc::new(Topics::default())),
+            groups: Mutex::new(HashMap::new()),
+            clock: Clock::new(0),
+            creating: tokio::sync::Mutex::new(()),
+            closed: AtomicBool::new(false),
+            #[cfg(all(feature = "durable", any()))]
+            store: None,
+        }
+    }
+
+    #[cfg(all(feature = "durable", any()))]
+    pub(crate) fn on_disk(store: Store, newest: u64) -> Self {
+        Self {
+            clock: Clock::new(newest),
+            store: Some(store),
+            ..Self::in_memory()
+        }
+    }
+
+    pub(crate) fn topics(&self) -> Arc<Topics> {
+        Arc::clone(&lock(&self.topics))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<TopicState>, Error> {
+        self.topics().find(name).cloned()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.at(Instant::now())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn open(&self) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::Closed { record: None });
+        }
+        Ok(())
+    }
+
+    /// Refuses everything from now on, and tells everybody who waits.
+    pub(crate) fn shut(&self) {
+        self.closed.store(true, Ordering::Release);
+        for topic in &self.topics().by_id {
+            for partition in &topic.partitions {
+                partition.room.notify_waiters();
+            }
+        }
+        let groups: Vec<_> = lock(&self.groups).values().cloned().collect();
+        for group in groups {
+            group.wake_all();
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        #[cfg(all(feature = "durable", any()))]
+        let durable = self.store.is_some();
+        #[cfg(not(all(feature = "durable", any())))]
+        let durable = false;
+        Capabilities {
+            durable,
+            seek: true,
+            seek_time: true,
+            redelivers: true,
+            nack_delay: true,
+            dense_offsets: true,
+            partitions: true,
+            pauses: true,
+            lag: true,
+            ..Capabilities::none("the embedded broker")
+        }
+    }
+
+    pub(crate) async fn create_topic(&self, name: Topic, config: TopicConfig) -> Result<(), Error> {
+        check_topic(&name)?;
+        check_config(&name, &config)?;
+        let _turn = self.creating.lock().await;
+        self.open()?;
+        let topics = self.topics();
+        let known = topics.by_name.get(&name);
+        if let Some(known) = known.filter(|known| known.count() != config.partitions) {
+            return Err(Error::TopicExists {
+                partitions: known.count(),
+                topic: name,
+            });
+        }
+        let id = known.map_or(topics.by_id.len(), |known| known.id as usize);
+        let id = u32::try_from(id).map_err(|_too_many| Error::InvalidConfig {
+            reason: "there are too many topics".into(),
+        })?;
+        #[cfg(all(feature = "durable", any()))]
+        if let Some(store) = &self.store {
+            super::disk::create_topic(store, id, &name, config).await?;
+        }
+        match known {
+            Some(known) => known.configure(config),
+            None => self.add_topic(TopicState::new(id, name, self.partitions(config))),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_topic(&self, topic: TopicState) {
+        let mut topics = Topics::clone(&self.topics());
+        topics.add(Arc::new(topic));
+        let old = std::mem::replace(&mut *lock(&self.topics), Arc::new(topics));
+        drop(old);
+    }
+
+    fn partitions(&self, config: TopicConfig) -> Box<[Partition]> {
+        let log = || {
+            #[cfg(all(feature = "durable", any()))]
+            if self.store.is_some() {
+                return Log::on_disk(&config, 0, 0, std::collections::VecDeque::new());
+            }
+            Log::in_memory(&config)
+        };
+        (0..config.partitions)
+            .map(|_| Partition::new(log(), config))
+            .collect()
+    }
+
+    /// The group of this name, which comes into being where there is none.
+    pub(crate) fn group(&self, name: &str) -> Arc<Coordinator> {
+        let mut groups = lock(&self.groups);
+        if let Some(known) = groups.get(name) {
+            return Arc::clone(known);
+        }
+        let group = Arc::new(Coordinator::new(groups.len() as u64, name.into()));
+        groups.insert(name.into(), Arc::clone(&group));
+        group
+    }
+}
