@@ -14,6 +14,9 @@ mod producer;
 mod seat;
 mod shared;
 mod stats;
+#[cfg(feature = "durable")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the broker is about to call it"))]
+pub(crate) mod store;
 mod take;
 mod topic;
 
