@@ -41,7 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 tokio::time::sleep(Duration::from_millis(1)).await; // the work
                 match delivery.record.value.as_ref() {
                     b"task 13" => return Err("thirteen never works"),
-                    b"task 7" if delivery.attempt == 1 => return Err("seven works the second time"),
+                    b"task 7" if delivery.attempt == 1 => {
+                        return Err("seven works the second time");
+                    }
                     _ => {}
                 }
                 done.fetch_add(1, Ordering::Relaxed);

@@ -18,7 +18,7 @@ use pushpull::broker::{
 const DIR: &str = "PUSHPULL_KILL_DIR";
 const PARTITIONS: u32 = 3;
 /// Small enough for retention to be at work in every round.
-const RETAINED: u64 = 3000;
+const RETAINED: u64 = 500;
 
 /// What the child said, and so was told.
 #[derive(Default)]
@@ -76,7 +76,10 @@ async fn work(dir: PathBuf) {
                 let value = format!("{run}-{producer}-{n}-{}", "x".repeat((n % 300) as usize));
                 let record = Record::new("log", value.clone()).key(format!("{}", n % 17));
                 let position = pushes.push(record).await.unwrap();
-                say(&format!("pushed {} {} {value}", position.partition, position.offset));
+                say(&format!(
+                    "pushed {} {} {value}",
+                    position.partition, position.offset
+                ));
             }
         });
     }
@@ -140,7 +143,7 @@ fn what_was_acknowledged_outlives_a_kill() {
         let mut child = start(&dir);
         let lines = BufReader::new(child.stdout.take().unwrap());
         // From the first word on it may be killed at any moment, also in the middle of a commit or a recovery.
-        let patience = 1 + u64::from(round) * 7919 % 40;
+        let patience = 1 + u64::from(round) * 7919 % 97;
         let mut killed = false;
         let mut heard = 0;
         for line in lines.split(b'\n') {
@@ -181,27 +184,43 @@ async fn look(dir: &Path, told: &Told) {
         }
         for delivery in taken {
             let place = (delivery.position.partition, delivery.position.offset);
-            found.insert(place, String::from_utf8(delivery.record.value.to_vec()).unwrap());
+            found.insert(
+                place,
+                String::from_utf8(delivery.record.value.to_vec()).unwrap(),
+            );
         }
     }
     for partition in 0..PARTITIONS {
-        let first = found.keys().filter(|(at, _)| *at == partition).map(|(_, offset)| *offset);
+        let first = found
+            .keys()
+            .filter(|(at, _)| *at == partition)
+            .map(|(_, offset)| *offset);
         let (first, last) = (first.clone().min().unwrap(), first.max().unwrap());
         let there = found.keys().filter(|(at, _)| *at == partition).count() as u64;
         assert_eq!(last + 1 - first, there, "partition {partition} has gaps");
         assert!(there <= RETAINED);
         for ((at, offset), value) in &told.pushed {
             if *at == partition && *offset >= first {
-                assert_eq!(found.get(&(partition, *offset)), Some(value), "offset {offset}");
+                assert_eq!(
+                    found.get(&(partition, *offset)),
+                    Some(value),
+                    "offset {offset}"
+                );
             }
-            assert!(*at != partition || *offset <= last, "offset {offset} is gone");
+            assert!(
+                *at != partition || *offset <= last,
+                "offset {offset} is gone"
+            );
         }
     }
     for ((group, partition), committed) in &told.committed {
         let member = broker.consumer(ConsumerConfig::group(group));
         member.subscribe(["log"]).await.unwrap();
         let known = member.committed("log", *partition).await.unwrap().unwrap();
-        assert!(known >= *committed, "group {group}: {known} for {committed}");
+        assert!(
+            known >= *committed,
+            "group {group}: {known} for {committed}"
+        );
     }
     broker.close().await.unwrap();
 }

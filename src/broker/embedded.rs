@@ -4,6 +4,8 @@ mod bury;
 mod clock;
 mod consumer;
 mod coordinator;
+#[cfg(feature = "durable")]
+mod disk;
 mod entry;
 mod group;
 mod log;
@@ -15,13 +17,13 @@ mod seat;
 mod shared;
 mod stats;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the broker is about to call it"))]
-pub(crate) mod store;
+#[cfg_attr(not(test), expect(dead_code, reason = "mailboxes come over it"))]
+mod store;
 mod take;
 mod topic;
 
 use std::fmt;
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ pub use consumer::Consumer;
 pub use producer::Producer;
 pub use stats::{BrokerStats, GroupStats, TopicStats};
 
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 use super::SyncPolicy;
 use super::{Capabilities, ConsumerConfig, Error, Topic, TopicConfig};
 use shared::Shared;
@@ -93,8 +95,8 @@ impl Broker {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    #[cfg(all(feature = "durable", any()))]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "durable", any()))))]
+    #[cfg(feature = "durable")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
     pub async fn open(dir: impl AsRef<Path>, policy: SyncPolicy) -> Result<Self, Error> {
         let shared = disk::open(dir.as_ref(), policy).await?;
         Ok(Self {
@@ -157,7 +159,7 @@ impl Broker {
     /// What befell the store.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.shut();
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &self.shared.store {
             store.close().await?;
         }

@@ -90,12 +90,12 @@ async fn find(shared: &Arc<Shared>, buried: &Buried) -> Result<Option<Record>, E
             return Ok(Some(entry.record.clone()));
         }
     }
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     if let Some(store) = &shared.store {
         let found = super::disk::read_one(store, &buried.topic, partition, offset).await?;
         return Ok(found.map(|entry| entry.record));
     }
-    #[cfg(not(all(feature = "durable", any())))]
+    #[cfg(not(feature = "durable"))]
     let _ = shared;
     Ok(None)
 }

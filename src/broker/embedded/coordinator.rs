@@ -141,7 +141,7 @@ impl Coordinator {
     }
 
     /// A position found on disk.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn restore(&self, topics: &Topics, place: Place, committed: u64) {
         lock(&self.state).group.restore(place, committed);
         self.mark(topics, place, committed);
@@ -157,11 +157,11 @@ impl Coordinator {
     }
 
     fn store(&self, shared: &Shared, place: Place, offset: u64) {
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &shared.store {
             super::disk::commit(store, &self.name, place, offset);
         }
-        #[cfg(not(all(feature = "durable", any())))]
+        #[cfg(not(feature = "durable"))]
         let _ = (shared, place, offset);
     }
 

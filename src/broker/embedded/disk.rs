@@ -1,6 +1,5 @@
 //! The broker on disk: how the parts that live in memory and the store meet.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use crate::sync::lock;
 
 use super::entry::Entry;
 use super::group::Place;
-use super::log::Log;
+use super::log::{Log, Run};
 use super::offer::{Offered, Ticket};
 use super::partition::{Feed, Partition};
 use super::shared::Shared;
-use super::store::{Op, Store};
+use super::store::{Op, RecoveredPartition, Store};
 use super::topic::{TopicState, Topics};
 
 /// How much is read from disk at once.
@@ -25,11 +24,14 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Opens a store and brings up what is in it.
 pub(crate) async fn open(dir: &Path, policy: SyncPolicy) -> Result<Shared, Error> {
     let (store, recovered) = Store::open(dir, policy).await?;
-    let shared = Shared::on_disk(store.clone(), recovered.newest);
+    let times = recovered.topics.iter().flat_map(|topic| &topic.partitions);
+    let newest = times.map(|found| found.time).max().unwrap_or(0);
+    let shared = Shared::on_disk(store.clone(), newest);
     for topic in recovered.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for found in topic.partitions {
-            let log = Log::on_disk(&topic.config, found.first, found.next, found.runs.into());
+        for (partition, found) in (0..).zip(&topic.partitions) {
+            let runs = runs(&store, (topic.topic, partition), &topic.config, found).await?;
+            let log = Log::on_disk(&topic.config, found.first, found.next, runs.into());
             partitions.push(Partition::new(log, topic.config));
         }
         shared.add_topic(TopicState::new(
@@ -39,11 +41,33 @@ pub(crate) async fn open(dir: &Path, policy: SyncPolicy) -> Result<Shared, Error
         ));
     }
     let topics = shared.topics();
-    for (group, (topic, partition), committed) in recovered.groups {
+    for found in recovered.groups {
+        let (topic, partition) = found.place;
         let place = Place { topic, partition };
-        shared.group(&group).restore(&topics, place, committed);
+        shared
+            .group(&found.group)
+            .restore(&topics, place, found.committed);
     }
     Ok(shared)
+}
+
+/// What a partition consists of, as far as its bounds need to know: for a bound in records, one run is as good as many.
+async fn runs(
+    store: &Store,
+    place: (u32, u32),
+    config: &TopicConfig,
+    found: &RecoveredPartition,
+) -> Result<Vec<Run>, Error> {
+    if config.max_bytes.is_some() || config.max_age.is_some() {
+        return store.runs(place).await;
+    }
+    let all = Run {
+        first: found.first,
+        records: found.records,
+        bytes: found.bytes,
+        time: found.time,
+    };
+    Ok(if all.records == 0 { vec![] } else { vec![all] })
 }
 
 pub(crate) async fn create_topic(
@@ -162,7 +186,10 @@ pub(crate) async fn read(
         )
         .await?;
     let found = entries.first().is_some_and(|(first, _)| *first == offset);
-    let first = topic.partitions[place.partition as usize].lock().log.first();
+    let first = topic.partitions[place.partition as usize]
+        .lock()
+        .log
+        .first();
     if !found && offset >= first {
         return Err(Error::Damaged {
             path: store.path().to_owned(),
@@ -190,4 +217,3 @@ pub(crate) async fn read_one(
         .find(|(at, _)| *at == offset)
         .map(|(_, entry)| entry))
 }
-

@@ -217,7 +217,7 @@ impl Group {
     }
 
     /// Where the group had come to, before there was this [`Group`]. Without effect where reading has begun.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the store comes over it"))]
+    #[cfg(any(feature = "durable", test))]
     pub(crate) fn restore(&mut self, place: Place, committed: u64) {
         self.start(place, committed, Some(committed));
     }

@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// A partition on disk that was found to hold these runs.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn on_disk(
         config: &TopicConfig,
         first: u64,
@@ -100,7 +100,7 @@ impl Log {
     }
 
     /// The offset that the next record will get.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     #[inline]
     pub(crate) fn end(&self) -> u64 {
         self.end
@@ -144,7 +144,7 @@ impl Log {
             if !crowded && self.bytes.saturating_add(size) <= self.max_bytes {
                 return Ok(());
             }
-            match self.oldest(crowded) {
+            match self.oldest(true) {
                 Some(oldest) if self.first + oldest.records <= may_go => self.remove(oldest, out),
                 _ => return Err(NoRoom),
             }
@@ -274,7 +274,7 @@ impl Log {
     }
 
     /// Gives the next offset to a record that is on its way to the disk: the first of a run, or one more of it.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn promise(&mut self, bytes: u64, time: u64, fresh: bool) {
         let first = self.end;
         self.end += 1;
@@ -296,7 +296,7 @@ impl Log {
     }
 
     /// A promised run has arrived on the disk: it can be read.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn arrived(&mut self, entries: Vec<Entry>, out: &mut Vec<Entry>) {
         self.next += entries.len() as u64;
         for entry in entries {

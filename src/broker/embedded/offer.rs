@@ -3,10 +3,10 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 use std::{pin::Pin, task::ready};
 
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 use tokio::sync::oneshot;
 
 use crate::broker::{Error, Position};
@@ -27,9 +27,9 @@ pub(crate) struct Offered {
 
 /// Records on their way to the disk.
 pub(crate) struct Ticket {
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     stored: oneshot::Receiver<Result<(), Error>>,
-    #[cfg(not(all(feature = "durable", any())))]
+    #[cfg(not(feature = "durable"))]
     never: std::convert::Infallible,
 }
 
@@ -48,18 +48,18 @@ impl Offered {
 }
 
 impl Ticket {
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn new(stored: oneshot::Receiver<Result<(), Error>>) -> Self {
         Self { stored }
     }
 
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let stored = ready!(Pin::new(&mut self.stored).poll(cx));
         Poll::Ready(stored.unwrap_or(Err(Error::Closed { record: None })))
     }
 
-    #[cfg(not(all(feature = "durable", any())))]
+    #[cfg(not(feature = "durable"))]
     pub(crate) fn poll_stored(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.never {}
     }
@@ -74,7 +74,7 @@ impl Shared {
         feed: &mut impl Feed,
         most: u64,
     ) -> Offered {
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &self.store {
             return super::disk::offer(store, topic, partition, feed, most, self.now());
         }

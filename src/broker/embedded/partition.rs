@@ -13,7 +13,7 @@ use super::log::Log;
 pub(crate) struct Partition {
     inner: Mutex<Inner>,
     /// Held from the moment offsets are promised until the store has the run, so that runs come to it in order.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) order: Mutex<()>,
     /// Told that a push may find room. Whoever was told and found some tells the next.
     pub(crate) room: Notify,
@@ -173,7 +173,7 @@ impl Partition {
                 marks: Vec::new(),
                 readers: Arc::new([]),
             }),
-            #[cfg(all(feature = "durable", any()))]
+            #[cfg(feature = "durable")]
             order: Mutex::new(()),
             room: Notify::new(),
         }
@@ -227,7 +227,7 @@ impl Partition {
 
     /// Takes up to `most` records of a feed for the disk: they have offsets, and cannot be read before
     /// [`arrived`](Self::arrived).
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn promise(
         &self,
         topic: &Topic,
@@ -263,7 +263,7 @@ impl Partition {
     }
 
     /// Records that were promised are on the disk: from now on they can be read.
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn arrived(&self, entries: Vec<Entry>) {
         let mut out = Vec::new();
         let mut inner = self.lock();

@@ -123,7 +123,7 @@ impl crate::broker::Producer for Producer {
     }
 
     async fn sync(&self) -> Result<(), Error> {
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &self.shared.store {
             return store.sync().await;
         }

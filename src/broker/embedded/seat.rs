@@ -168,13 +168,13 @@ impl Seat {
             Start::Time(time) => {
                 let time = super::clock::micros(time);
                 let (at_hand, older) = topic.partition(partition)?.lock().log.find_time(time);
-                #[cfg(all(feature = "durable", any()))]
+                #[cfg(feature = "durable")]
                 if let Some(store) = self.shared.store.as_ref().filter(|_store| older) {
                     let place = (topic.id, partition);
                     let found = store.find_time(place, time).await?;
                     return Ok(found.map_or(at_hand, |found| found.max(first)));
                 }
-                #[cfg(not(all(feature = "durable", any())))]
+                #[cfg(not(feature = "durable"))]
                 let _ = older;
                 Ok(at_hand)
             }
@@ -254,7 +254,7 @@ impl Seat {
         match short {
             Short::Starts(places) => self.begin(places).await,
             Short::Records(missing) => {
-                #[cfg(all(feature = "durable", any()))]
+                #[cfg(feature = "durable")]
                 if let Some(store) = &self.shared.store {
                     let topics = self.shared.topics();
                     for (place, offset) in missing {
@@ -263,7 +263,7 @@ impl Seat {
                         drop(out);
                     }
                 }
-                #[cfg(not(all(feature = "durable", any())))]
+                #[cfg(not(feature = "durable"))]
                 let _ = missing;
                 Ok(())
             }
@@ -335,7 +335,7 @@ impl Seat {
     /// Leaves the group when everything that it acknowledged is stored.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.leave();
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = self
             .shared
             .store
@@ -377,7 +377,7 @@ impl Seat {
     pub(crate) fn settle(&self, position: &Position, verdict: Verdict) -> Settled {
         let settled = self.settle_now(position, verdict);
         match settled {
-            #[cfg(all(feature = "durable", any()))]
+            #[cfg(feature = "durable")]
             Ok(Some((place, offset))) => match &self.shared.store {
                 Some(store) => Settled::later(super::disk::committed(
                     store,
@@ -449,7 +449,7 @@ impl Seat {
                 .filter_map(|place| Some((place, group.low(place)?)))
                 .collect()
         });
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &self.shared.store {
             let all: Vec<_> = lows
                 .into_iter()

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::coordinator::Coordinator;
 use super::log::Log;
 use super::partition::Partition;
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 use super::store::Store;
 use super::topic::{TopicState, Topics, check_config, check_topic};
 
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     /// One topic is created at a time.
     pub(crate) creating: tokio::sync::Mutex<()>,
     closed: AtomicBool,
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) store: Option<Store>,
 }
 
@@ -36,12 +36,12 @@ impl Shared {
             clock: Clock::new(0),
             creating: tokio::sync::Mutex::new(()),
             closed: AtomicBool::new(false),
-            #[cfg(all(feature = "durable", any()))]
+            #[cfg(feature = "durable")]
             store: None,
         }
     }
 
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn on_disk(store: Store, newest: u64) -> Self {
         Self {
             clock: Clock::new(newest),
@@ -88,9 +88,9 @@ impl Shared {
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         let durable = self.store.is_some();
-        #[cfg(not(all(feature = "durable", any())))]
+        #[cfg(not(feature = "durable"))]
         let durable = false;
         Capabilities {
             durable,
@@ -123,7 +123,7 @@ impl Shared {
         let id = u32::try_from(id).map_err(|_too_many| Error::InvalidConfig {
             reason: "there are too many topics".into(),
         })?;
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         if let Some(store) = &self.store {
             super::disk::create_topic(store, id, &name, config).await?;
         }
@@ -143,7 +143,7 @@ impl Shared {
 
     fn partitions(&self, config: TopicConfig) -> Box<[Partition]> {
         let log = || {
-            #[cfg(all(feature = "durable", any()))]
+            #[cfg(feature = "durable")]
             if self.store.is_some() {
                 return Log::on_disk(&config, 0, 0, std::collections::VecDeque::new());
             }

@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use self::queue::{Job, Shared};
 use super::entry::Entry;
+use super::log::Run;
 use crate::broker::{Error, SyncPolicy, TopicConfig};
 
 pub(crate) use self::{mail::Mail, rows::MailBounds};
@@ -59,7 +60,7 @@ impl Drop for Handle {
 
 /// Something to be stored.
 pub(crate) enum Op {
-    /// A topic and its partitions, empty.
+    /// A topic and its partitions, empty; or new bounds for one that is there.
     CreateTopic {
         topic: u32,
         name: String,
@@ -169,6 +170,11 @@ impl Store {
         }
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.shared().path
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -249,6 +255,11 @@ impl Store {
     ) -> Result<Vec<(u64, Entry)>, Error> {
         self.reading(move |shared| read::records(shared, place, from, max_records, max_bytes))
             .await
+    }
+
+    /// What was written together in a partition, oldest first.
+    pub(crate) async fn runs(&self, place: Place) -> Result<Vec<Run>, Error> {
+        self.reading(move |shared| read::runs(shared, place)).await
     }
 
     /// The first offset that was taken at this time or later, in microseconds since the Unix epoch.

@@ -13,7 +13,7 @@ use super::partition::Inner;
 use super::topic::Topics;
 
 /// How many records read from disk are kept for a partition.
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 const KEPT: usize = 4096;
 
 /// For how many deliveries room is made at once.
@@ -43,7 +43,7 @@ impl Cache {
         }
     }
 
-    #[cfg(all(feature = "durable", any()))]
+    #[cfg(feature = "durable")]
     pub(crate) fn fill(&mut self, place: Place, entries: Vec<(u64, Entry)>) -> Vec<Entry> {
         let kept = self.places.entry(place).or_default();
         let mut out = Vec::new();

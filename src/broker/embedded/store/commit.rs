@@ -99,11 +99,15 @@ impl Ledger {
                     config,
                     ..
                 } => {
-                    if let Some((_, partitions)) = self.topics.get(topic) {
+                    let known = self.topics.get(topic).map(|(_, partitions)| *partitions);
+                    if let Some(partitions) = known.filter(|known| *known != config.partitions) {
                         Err(Error::TopicExists {
                             topic: name.into(),
-                            partitions: *partitions,
+                            partitions,
                         })
+                    } else if known.is_some() {
+                        state.put(Row::Topic(*topic), encode_topic(name, config))?;
+                        Ok(())
                     } else {
                         state.put(Row::Topic(*topic), encode_topic(name, config))?;
                         for partition in 0..config.partitions {

@@ -9,6 +9,7 @@ use super::queue::Shared;
 use super::rows::{Bounds, RUNS, Row, STATE, body};
 use super::run::Run;
 use crate::broker::embedded::entry::Entry;
+use crate::broker::embedded::log;
 use crate::broker::{Error, Topic};
 
 type Runs = ReadOnlyTable<(u32, u32, u64), &'static [u8]>;
@@ -102,7 +103,36 @@ pub(super) fn find_time(shared: &Shared, place: Place, time: u64) -> Result<Opti
     .map_err(|fault| fault.told(&shared.path, "reading"))
 }
 
+/// What was written together, oldest first, from the first record that is retained. The rows are taken at their word: what
+/// is wrong with one is found when it is read.
+pub(super) fn runs(shared: &Shared, place: Place) -> Result<Vec<log::Run>, Error> {
+    guarded(|| shared.with_database(|database| Snapshot::new(shared, database, place)?.heads()))
+        .map_err(|fault| fault.told(&shared.path, "reading"))
+}
+
 impl Snapshot<'_> {
+    fn heads(&self) -> Result<Vec<log::Run>, Fault> {
+        let first = self.bounds.first;
+        let mut heads = Vec::new();
+        for row in self.runs.range(self.key(0)..=self.key(u64::MAX))? {
+            let (key, row) = row?;
+            let base = key.value().2;
+            let head = Run::head(base, row.value()).map_err(|wrong| self.damaged(base, wrong))?;
+            let records = head.end().saturating_sub(first.max(base));
+            if records == 0 {
+                continue;
+            }
+            heads.push(log::Run {
+                first: first.max(base),
+                records,
+                // Of a run that is retained in part, its share.
+                bytes: head.size / u64::from(head.count) * records,
+                time: head.ended,
+            });
+        }
+        Ok(heads)
+    }
+
     fn records(
         &self,
         from: u64,

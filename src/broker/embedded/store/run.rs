@@ -173,11 +173,19 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Checks the row and reads what it says about itself. The error says what is wrong.
     pub(super) fn open(place: Place, base: u64, row: &'a [u8]) -> Result<Self, &'static str> {
-        let mut reader = Reader::new(row);
-        let sum = reader.u32().ok_or("a row is cut short")?;
+        let sum = Reader::new(row).u32().ok_or("a row is cut short")?;
         if sum != checksum(&key(place, base), &row[SUM..]) {
             return Err("a checksum does not match");
         }
+        let head = Self::head(base, row)?;
+        let records = &row[HEAD..];
+        Ok(Self { head, records })
+    }
+
+    /// What the row says about itself, taken at its word.
+    pub(super) fn head(base: u64, row: &[u8]) -> Result<Head, &'static str> {
+        let mut reader = Reader::new(row);
+        reader.u32().ok_or("a row is cut short")?;
         if reader.u8() != Some(VERSION) {
             return Err("a row is of an unknown version");
         }
@@ -196,8 +204,7 @@ impl<'a> Run<'a> {
         {
             return Err("a row contradicts itself");
         }
-        let records = reader.rest();
-        Ok(Self { head, records })
+        Ok(head)
     }
 
     /// The records with their offsets, undecoded, in order.
