@@ -23,6 +23,7 @@ pub(super) struct Script {
     come: Notify,
     /// Answers nothing at once instead of waiting.
     hasty: bool,
+    single: bool,
     pub(super) polls: Mutex<Vec<(usize, Instant)>>,
     pub(super) settled: Mutex<Vec<(u32, u64, Verdict)>>,
     pub(super) closed: Mutex<bool>,
@@ -32,6 +33,14 @@ impl Script {
     pub(super) fn hasty() -> Self {
         Self {
             hasty: true,
+            ..Self::default()
+        }
+    }
+
+    /// Yields a delivery a poll, however many are asked for.
+    pub(super) fn single() -> Self {
+        Self {
+            single: true,
             ..Self::default()
         }
     }
@@ -88,7 +97,11 @@ impl Script {
         if deliveries.is_empty() {
             return None;
         }
-        let n = max.min(deliveries.len());
+        let n = if self.single {
+            1
+        } else {
+            max.min(deliveries.len())
+        };
         Some(Ok(deliveries.drain(..n).collect()))
     }
 }
