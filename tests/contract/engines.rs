@@ -1,0 +1,140 @@
+//! The engines under test.
+
+use pushpull::broker::{
+    BoxConsumer, BoxProducer, Broker, Capabilities, Consumer, ConsumerConfig, Error, Producer,
+    TopicConfig, embedded,
+};
+
+/// An engine that is up, and goes down with its value.
+pub(crate) trait Engine {
+    type Producer: Producer + Send + Sync + Unpin + 'static;
+    type Consumer: Consumer + Send + Sync + Unpin + 'static;
+
+    async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error>;
+    fn producer(&self) -> Self::Producer;
+    fn consumer(&self, config: ConsumerConfig) -> Self::Consumer;
+
+    fn capabilities(&self) -> Capabilities {
+        self.consumer(ConsumerConfig::group("capabilities"))
+            .capabilities()
+    }
+
+    /// A topic by this name.
+    async fn topic(&self, name: &'static str, partitions: u32) -> &'static str {
+        self.create(name, TopicConfig::partitions(partitions))
+            .await
+            .unwrap();
+        name
+    }
+
+    /// A member of a group that has subscribed to one topic.
+    async fn reader(&self, config: ConsumerConfig, topic: &str) -> Self::Consumer {
+        let consumer = self.consumer(config);
+        consumer.subscribe([topic]).await.unwrap();
+        consumer
+    }
+}
+
+/// The broker in the process's memory.
+pub(crate) struct Memory(Broker);
+
+impl Memory {
+    pub(crate) async fn start() -> Self {
+        Self(Broker::in_memory())
+    }
+}
+
+impl Engine for Memory {
+    type Producer = embedded::Producer;
+    type Consumer = embedded::Consumer;
+
+    async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
+        self.0.create_topic(topic, config).await
+    }
+
+    fn producer(&self) -> Self::Producer {
+        self.0.producer()
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Self::Consumer {
+        self.0.consumer(config)
+    }
+}
+
+/// The same behind an engine chosen at run time.
+pub(crate) struct Boxed(Memory);
+
+impl Boxed {
+    pub(crate) async fn start() -> Self {
+        Self(Memory::start().await)
+    }
+}
+
+impl Engine for Boxed {
+    type Producer = BoxProducer;
+    type Consumer = BoxConsumer;
+
+    async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
+        self.0.create(topic, config).await
+    }
+
+    fn producer(&self) -> BoxProducer {
+        BoxProducer::new(self.0.producer())
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> BoxConsumer {
+        BoxConsumer::new(self.0.consumer(config))
+    }
+}
+
+/// The broker on disk, in a directory of its own that goes with it.
+#[cfg(all(feature = "durable", any()))]
+pub(crate) struct Durable {
+    broker: Option<Broker>,
+    dir: std::path::PathBuf,
+}
+
+#[cfg(all(feature = "durable", any()))]
+impl Durable {
+    pub(crate) async fn start() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pushpull-contract-{}-{count}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let policy = pushpull::broker::SyncPolicy::Always;
+        let broker = Some(Broker::open(&dir, policy).await.unwrap());
+        Self { broker, dir }
+    }
+
+    fn broker(&self) -> &Broker {
+        self.broker.as_ref().unwrap()
+    }
+}
+
+#[cfg(all(feature = "durable", any()))]
+impl Drop for Durable {
+    fn drop(&mut self) {
+        drop(self.broker.take());
+        let _gone = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[cfg(all(feature = "durable", any()))]
+impl Engine for Durable {
+    type Producer = embedded::Producer;
+    type Consumer = embedded::Consumer;
+
+    async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
+        self.broker().create_topic(topic, config).await
+    }
+
+    fn producer(&self) -> Self::Producer {
+        self.broker().producer()
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Self::Consumer {
+        self.broker().consumer(config)
+    }
+}

@@ -1,0 +1,237 @@
+//! Listeners on real engines.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use pushpull::broker::{Consumer, Delivery, Listen, Order, Producer, Record, listen};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::engines::Engine;
+use crate::kit::*;
+
+/// Numbered records under each of 16 keys, in turn.
+async fn push_rounds(engine: &impl Engine, topic: &str, rounds: usize) {
+    let producer = engine.producer();
+    for round in 0..rounds {
+        for key in 0..16 {
+            let record = Record::new(topic, format!("{round}")).key(format!("key-{key}"));
+            producer.push(record).await.unwrap();
+        }
+    }
+}
+
+/// What was handled, lane by lane, and how many at once.
+#[derive(Default)]
+struct Log {
+    lanes: Mutex<HashMap<String, Vec<u64>>>,
+    now_and_most: Mutex<(usize, usize)>,
+}
+
+/// Handlers take longer the later their lane's turn is, and different times in different lanes.
+async fn order_of(engine: impl Engine, order: Order, lane: fn(&Delivery) -> String) -> Arc<Log> {
+    let topic = engine.topic("t", 4).await;
+    push_rounds(&engine, topic, 20).await;
+    let log = Arc::new(Log::default());
+    let handlers = log.clone();
+    let consumer = engine.reader(group(), topic).await;
+    let listener = listen(consumer, Listen::new(8).order(order), move |delivery| {
+        let log = handlers.clone();
+        async move {
+            {
+                let mut at_once = log.now_and_most.lock().unwrap();
+                at_once.0 += 1;
+                at_once.1 = at_once.1.max(at_once.0);
+            }
+            let offset = delivery.position.offset;
+            sleep(SECOND / 100 * (1 + (offset * 7 % 5) as u32)).await;
+            let mut lanes = log.lanes.lock().unwrap();
+            lanes.entry(lane(&delivery)).or_default().push(offset);
+            log.now_and_most.lock().unwrap().0 -= 1;
+            Ok::<(), ()>(())
+        }
+    });
+    while listener.report().handled < 320 {
+        sleep(SECOND).await;
+    }
+    let report = listener.stop(SECOND).await;
+    assert_eq!((report.handled, report.fenced, report.errors), (320, 0, 0));
+    for (lane, offsets) in &*log.lanes.lock().unwrap() {
+        assert!(offsets.is_sorted(), "{lane}: {offsets:?}");
+    }
+    let next = engine.reader(group(), topic).await;
+    assert!(drain(&next).await.is_empty(), "all is acknowledged");
+    log
+}
+
+pub(crate) async fn partitions_keep_their_order(engine: impl Engine) {
+    // guarantee: K2
+    let lane = |delivery: &Delivery| delivery.position.partition.to_string();
+    let log = order_of(engine, Order::Partition, lane).await;
+    assert_eq!(log.lanes.lock().unwrap().len(), 4);
+    let most = log.now_and_most.lock().unwrap().1;
+    assert!((2..=4).contains(&most), "{most}");
+}
+
+pub(crate) async fn keys_keep_their_order(engine: impl Engine) {
+    // guarantee: K2
+    let lane = |delivery: &Delivery| format!("{:?}", delivery.record.key);
+    let log = order_of(engine, Order::Key, lane).await;
+    assert_eq!(log.lanes.lock().unwrap().len(), 16);
+    let most = log.now_and_most.lock().unwrap().1;
+    assert!((5..=8).contains(&most), "{most}");
+}
+
+pub(crate) async fn panics_and_errors_are_delivered_again(engine: impl Engine) {
+    // guarantee: K6
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..10).await;
+    if !engine.capabilities().redelivers {
+        return;
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let handlers = seen.clone();
+    let consumer = engine.reader(group(), topic).await;
+    let listener = listen(consumer, 4, move |delivery: Delivery| {
+        let seen = handlers.clone();
+        async move {
+            let text = text(&delivery);
+            seen.lock().unwrap().push((text.clone(), delivery.attempt));
+            match (text.as_str(), delivery.attempt) {
+                ("n/2", 1) => Err("not now"),
+                ("n/5", 1 | 2) => panic!("not at all"),
+                _ => Ok(()),
+            }
+        }
+    });
+    sleep(10 * SECOND).await;
+    let report = listener.stop(SECOND).await;
+    let counts = (
+        report.handled,
+        report.failed,
+        report.panicked,
+        report.errors,
+    );
+    assert_eq!(counts, (10, 1, 2, 0), "{report:?}");
+    let mut seen = seen.lock().unwrap().clone();
+    seen.retain(|(text, _)| text == "n/2" || text == "n/5");
+    seen.sort();
+    let expected = [("n/2", 1), ("n/2", 2), ("n/5", 1), ("n/5", 2), ("n/5", 3)];
+    assert_eq!(
+        seen,
+        expected.map(|(text, attempt)| (text.to_owned(), attempt))
+    );
+}
+
+pub(crate) async fn no_more_is_taken_than_there_are_hands(engine: impl Engine) {
+    let topic = engine.topic("t", 2).await;
+    push_rounds(&engine, topic, 4).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let handlers = gate.clone();
+    let consumer = engine.reader(group(), topic).await;
+    let listener = listen(consumer, Listen::new(3).order(Order::None), move |_| {
+        let gate = handlers.clone();
+        async move { gate.acquire().await.map(|permit| permit.forget()) }
+    });
+    sleep(10 * SECOND).await;
+    gate.add_permits(5);
+    sleep(10 * SECOND).await;
+    let report = listener.stop(NOW).await;
+    assert_eq!((report.handled, report.cancelled, report.errors), (5, 3, 0));
+    let next = engine.reader(group(), topic).await;
+    let rest = drain(&next).await;
+    assert_eq!(rest.len(), 64 - 5);
+    if engine.capabilities().redelivers {
+        // Three were taken, and no others.
+        assert_eq!(
+            rest.iter().filter(|delivery| delivery.attempt > 1).count(),
+            3
+        );
+    }
+}
+
+pub(crate) async fn a_long_handler_keeps_its_member(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..2).await;
+    let config = || group().session_timeout(6 * SECOND).ack_wait(600 * SECOND);
+    let consumer = engine.reader(config(), topic).await;
+    let how = Listen::new(1).heartbeat(2 * SECOND);
+    let listener = listen(consumer, how, |_| async {
+        sleep(60 * SECOND).await;
+        Ok::<(), ()>(())
+    });
+    sleep(SECOND).await;
+    let other = engine.reader(config(), topic).await;
+    for _ in 0..150 {
+        assert!(other.poll(10, SECOND).await.unwrap().is_empty());
+    }
+    let report = listener.stop(SECOND).await;
+    assert_eq!((report.handled, report.fenced, report.errors), (2, 0, 0));
+}
+
+pub(crate) async fn stopping_gives_back_what_is_left(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..10).await;
+    let consumer = engine.reader(group(), topic).await;
+    let listener = listen(
+        consumer,
+        Listen::new(4).order(Order::None),
+        |delivery: Delivery| async move {
+            let quick = text(&delivery) == "n/0";
+            sleep(if quick { SECOND } else { 100 * SECOND }).await;
+            Ok::<(), ()>(())
+        },
+    );
+    sleep(SECOND / 2).await;
+    let report = listener.stop(2 * SECOND).await;
+    assert_eq!((report.handled, report.cancelled, report.errors), (1, 3, 0));
+    let next = engine.reader(group(), topic).await;
+    let mut rest = next.poll(100, SECOND).await.unwrap();
+    rest.sort_by_key(|delivery| delivery.position.offset);
+    assert_eq!(texts(&rest), numbers(1..10));
+}
+
+pub(crate) async fn a_failed_key_is_held_back_where_order_is_asked_for(engine: impl Engine) {
+    // guarantee: K6
+    let topic = engine.topic("t", 2).await;
+    push_rounds(&engine, topic, 5).await;
+    if !engine.capabilities().redelivers {
+        return;
+    }
+    let done = Arc::new(Mutex::new(HashMap::<_, Vec<_>>::new()));
+    let handlers = done.clone();
+    let consumer = engine.reader(group().ordered(true), topic).await;
+    let how = Listen::new(8).order(Order::Key).nack_delay(Some(SECOND));
+    let how = if engine.capabilities().nack_delay {
+        how
+    } else {
+        how.nack_delay(None)
+    };
+    let listener = listen(consumer, how, move |delivery: Delivery| {
+        let done = handlers.clone();
+        async move {
+            // Each second record fails once.
+            if delivery.attempt == 1 && delivery.position.offset % 2 == 0 {
+                return Err(());
+            }
+            let key = delivery.record.key.clone();
+            done.lock()
+                .unwrap()
+                .entry(key)
+                .or_default()
+                .push(text(&delivery));
+            Ok(())
+        }
+    });
+    sleep(60 * SECOND).await;
+    let report = listener.stop(SECOND).await;
+    assert_eq!((report.handled, report.errors), (80, 0), "{report:?}");
+    let done = done.lock().unwrap();
+    assert!(
+        done.values()
+            .all(|rounds| *rounds == ["0", "1", "2", "3", "4"]),
+        "{done:?}"
+    );
+}

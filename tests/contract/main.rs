@@ -1,0 +1,129 @@
+//! What every broker does, written once over the traits and run on each engine, on the paused clock.
+//!
+//! What an engine cannot do is in its capabilities, and is asserted to answer `Unsupported`.
+#![cfg(feature = "broker")]
+
+mod acks;
+mod dead_letters;
+mod engines;
+mod flow;
+mod kit;
+mod listening;
+mod members;
+mod polling;
+mod pushing;
+mod retention;
+mod seeking;
+mod subscribing;
+
+macro_rules! on_one_engine {
+    ($name:ident $engine:ident $($module:ident { $($case:ident)* })*) => {
+        mod $name {$(
+            mod $module {$(
+                #[tokio::test(start_paused = true)]
+                async fn $case() {
+                    let engine = crate::engines::$engine::start().await;
+                    crate::kit::within_a_day(crate::$module::$case(engine)).await;
+                }
+            )*}
+        )*}
+    };
+}
+
+macro_rules! on_every_engine {
+    ($($module:ident { $($case:ident)* })*) => {
+        on_one_engine! { memory Memory $($module { $($case)* })* }
+        on_one_engine! { boxed Boxed $($module { $($case)* })* }
+        #[cfg(all(feature = "durable", any()))]
+        on_one_engine! { durable Durable $($module { $($case)* })* }
+    };
+}
+
+on_every_engine! {
+    pushing {
+        a_record_comes_back_as_it_was
+        a_partition_keeps_the_order
+        a_key_keeps_its_partition
+        a_record_may_name_its_partition
+        what_cannot_be_stored_comes_back
+        topics_that_cannot_be_are_refused
+        many_are_pushed_at_once
+        a_producer_is_a_sink
+        what_is_synced_is_stored
+    }
+    polling {
+        every_group_gets_every_record
+        a_poll_returns_when_there_is_something
+        a_poll_takes_no_more_than_it_may
+        a_poll_for_nothing_returns_at_once
+        a_busy_partition_starves_none
+        a_busy_topic_starves_none
+        a_cancelled_poll_loses_nothing
+        a_consumer_is_a_stream
+        batches_are_acknowledged_from_beside
+        a_closed_consumer_says_so
+    }
+    subscribing {
+        a_subscription_replaces_the_one_before
+        topics_are_added_and_removed
+        what_was_read_stays_read
+        an_unknown_topic_changes_nothing
+        subscribing_commits_nothing
+        a_group_begins_where_it_is_told
+    }
+    seeking {
+        to_the_ends_and_to_an_offset
+        to_a_time
+        refusals_name_what_is_wrong
+        what_was_delivered_before_is_fenced
+    }
+    acks {
+        the_committed_offset_waits_for_the_oldest
+        commit_is_for_everything_delivered
+        commit_to_is_for_everything_before
+        what_was_never_delivered_is_not_committed
+        what_is_in_other_hands_is_fenced
+        silence_is_answered_with_another_attempt
+        a_late_acknowledgement_is_a_success
+        a_failure_is_delivered_again
+        a_failure_rests_as_long_as_it_is_told
+        keys_stay_in_order_across_redelivery
+        an_ordered_key_waits_for_its_acknowledgement
+    }
+    dead_letters {
+        the_last_failure_goes_to_the_dead_letters
+        silence_is_a_failure_too
+        without_dead_letters_a_record_is_given_up
+    }
+    members {
+        members_share_the_partitions
+        joining_hands_over_without_duplicates
+        who_leaves_is_replaced
+        who_is_dropped_is_replaced
+        who_stalls_is_replaced_and_fenced
+        signs_of_life_keep_a_member
+        a_wait_in_a_poll_keeps_a_member
+        more_members_than_partitions
+    }
+    flow {
+        what_is_in_flight_is_bounded_and_visible
+        a_partition_pauses_and_resumes
+        lag_position_and_committed_add_up
+    }
+    retention {
+        by_count
+        by_bytes
+        by_age
+        a_full_topic_waits_for_its_groups
+        a_full_topic_refuses
+    }
+    listening {
+        partitions_keep_their_order
+        keys_keep_their_order
+        panics_and_errors_are_delivered_again
+        no_more_is_taken_than_there_are_hands
+        a_long_handler_keeps_its_member
+        stopping_gives_back_what_is_left
+        a_failed_key_is_held_back_where_order_is_asked_for
+    }
+}

@@ -1,0 +1,220 @@
+//! Who reads which partition, and what happens when that changes.
+
+use std::collections::{HashMap, HashSet};
+
+use pushpull::broker::{Consumer, Delivery, Event, Producer, Record};
+use tokio::time::{Instant, sleep};
+
+use crate::engines::Engine;
+use crate::kit::*;
+
+/// A record under each of 40 keys.
+async fn push_round(engine: &impl Engine, topic: &str, round: usize) {
+    let producer = engine.producer();
+    for key in 0..40 {
+        let record = Record::new(topic, format!("{round}")).key(format!("key-{key}"));
+        producer.push(record).await.unwrap();
+    }
+}
+
+/// Each key's rounds, as they came.
+fn by_key<'a>(got: impl IntoIterator<Item = &'a Delivery>) -> HashMap<Vec<u8>, Vec<String>> {
+    let mut keys: HashMap<_, Vec<_>> = HashMap::new();
+    for delivery in got {
+        let key = delivery.record.key.as_ref().unwrap().to_vec();
+        keys.entry(key).or_default().push(text(delivery));
+    }
+    keys
+}
+
+pub(crate) async fn members_share_the_partitions(engine: impl Engine) {
+    // guarantee: K1
+    let topic = engine.topic("t", 5).await;
+    let a = engine.reader(group(), topic).await;
+    let b = engine.reader(group(), topic).await;
+    let mut counts = settle(&[&a, &b], 5).await;
+    counts.sort_unstable();
+    assert_eq!(counts, [2, 3]);
+    push_round(&engine, topic, 0).await;
+    let (of_a, of_b) = (drain_and_ack(&a).await, drain_and_ack(&b).await);
+    let partitions = |of: &[Delivery]| -> HashSet<u32> {
+        of.iter()
+            .map(|delivery| delivery.position.partition)
+            .collect()
+    };
+    assert!(partitions(&of_a).is_disjoint(&partitions(&of_b)));
+    assert_eq!(of_a.len() + of_b.len(), 40);
+    let owned: HashSet<_> = a
+        .assignment()
+        .into_iter()
+        .map(|(_, partition)| partition)
+        .collect();
+    assert_eq!(partitions(&of_a), owned);
+}
+
+pub(crate) async fn joining_hands_over_without_duplicates(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 6).await;
+    let mut members = Vec::new();
+    let mut got = Vec::new();
+    for round in 0..9 {
+        if round % 3 == 0 {
+            members.push(engine.reader(group(), topic).await);
+        }
+        push_round(&engine, topic, round).await;
+        for _ in 0..5 {
+            for member in &members {
+                let polled = member.poll(7, SECOND / 10).await.unwrap();
+                ack_all(member, &polled).await;
+                got.extend(polled);
+            }
+        }
+    }
+    for _ in 0..3 {
+        for member in &members {
+            got.extend(drain_and_ack(member).await);
+        }
+    }
+    assert!(got.iter().all(|delivery| delivery.attempt == 1));
+    let keys = by_key(&got);
+    let rounds: Vec<_> = (0..9).map(|round| round.to_string()).collect();
+    assert_eq!(keys.len(), 40);
+    assert!(keys.values().all(|seen| *seen == rounds), "{keys:?}");
+    assert_eq!(
+        settle(&members.iter().collect::<Vec<_>>(), 6).await,
+        [2, 2, 2]
+    );
+}
+
+pub(crate) async fn who_leaves_is_replaced(engine: impl Engine) {
+    who_goes(
+        engine,
+        |member| async move { member.close().await.unwrap() },
+    )
+    .await;
+}
+
+pub(crate) async fn who_is_dropped_is_replaced(engine: impl Engine) {
+    who_goes(engine, |member| async move { drop(member) }).await;
+}
+
+/// One of two members takes what is there, acknowledges some of it, and goes.
+async fn who_goes<E: Engine, Fut: Future<Output = ()>>(engine: E, go: impl Fn(E::Consumer) -> Fut) {
+    // guarantee: K7
+    let topic = engine.topic("t", 4).await;
+    let a = engine.reader(group(), topic).await;
+    let b = engine.reader(group(), topic).await;
+    settle(&[&a, &b], 4).await;
+    push_round(&engine, topic, 0).await;
+    let of_a = drain(&a).await;
+    ack_all(&a, &of_a[..3]).await;
+    let mut done = drain_and_ack(&b).await;
+    done.extend(of_a[..3].to_vec());
+    let start = Instant::now();
+    go(a).await;
+    settle(&[&b], 4).await;
+    assert!(start.elapsed() < 5 * SECOND);
+    // What was acknowledged behind a gap may come again; nothing is missing.
+    done.extend(drain_and_ack(&b).await);
+    assert_eq!(by_key(&done).len(), 40);
+    assert!(done.len() <= 43, "{}", done.len());
+}
+
+pub(crate) async fn who_stalls_is_replaced_and_fenced(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 4).await;
+    let config = || group().session_timeout(10 * SECOND).ack_wait(600 * SECOND);
+    let a = engine.reader(config(), topic).await;
+    let events = a.events();
+    let b = engine.reader(config(), topic).await;
+    settle(&[&a, &b], 4).await;
+    push_round(&engine, topic, 0).await;
+    let of_a = drain(&a).await;
+    assert!(!of_a.is_empty());
+    // From here on `a` is silent.
+    let start = Instant::now();
+    let mut of_b = Vec::new();
+    while of_b.len() < 40 {
+        let polled = b.poll(100, SECOND).await.unwrap();
+        ack_all(&b, &polled).await;
+        of_b.extend(polled);
+        assert!(start.elapsed() < 15 * SECOND, "{} of 40", of_b.len());
+    }
+    assert!(start.elapsed() > 8 * SECOND);
+    assert_eq!(by_key(&of_b).len(), 40);
+    assert_eq!(b.assignment().len(), 4);
+
+    for delivery in &of_a {
+        assert_fenced(a.ack(delivery).await);
+    }
+    let told = all_events(&events);
+    assert!(
+        told.iter().any(|event| matches!(event, Event::Expired)),
+        "{told:?}"
+    );
+    let assigned = told
+        .iter()
+        .filter(|event| matches!(event, Event::Assigned { .. }));
+    assert!(assigned.count() >= 2, "{told:?}");
+    assert!(drain(&b).await.is_empty());
+
+    // It comes back as another member would.
+    settle(&[&a, &b], 4).await;
+    push_round(&engine, topic, 1).await;
+    let again = [drain_and_ack(&a).await, drain_and_ack(&b).await];
+    assert!(again.iter().all(|of| !of.is_empty()));
+    assert_eq!(again.concat().len(), 40);
+}
+
+pub(crate) async fn signs_of_life_keep_a_member(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 2).await;
+    let config = || group().session_timeout(10 * SECOND).ack_wait(600 * SECOND);
+    let a = engine.reader(config(), topic).await;
+    let b = engine.reader(config(), topic).await;
+    settle(&[&a, &b], 2).await;
+    push_round(&engine, topic, 0).await;
+    let of_a = drain(&a).await;
+    for beat in 0..20 {
+        sleep(4 * SECOND).await;
+        match beat % 2 {
+            0 => assert!(a.poll(0, SECOND).await.unwrap().is_empty()),
+            _ => a.ack(&of_a[beat / 2]).await.unwrap(),
+        }
+        drain_and_ack(&b).await;
+    }
+    ack_all(&a, &of_a).await;
+    assert_eq!((a.assignment().len(), b.assignment().len()), (1, 1));
+}
+
+pub(crate) async fn a_wait_in_a_poll_keeps_a_member(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 2).await;
+    let config = || group().session_timeout(5 * SECOND);
+    let a = engine.reader(config(), topic).await;
+    let b = engine.reader(config(), topic).await;
+    settle(&[&a, &b], 2).await;
+    let owned = (a.assignment(), b.assignment());
+    let (of_a, of_b) = tokio::join!(a.poll(10, 60 * SECOND), b.poll(10, 60 * SECOND));
+    assert!(of_a.unwrap().is_empty() && of_b.unwrap().is_empty());
+    assert_eq!((a.assignment(), b.assignment()), owned);
+}
+
+pub(crate) async fn more_members_than_partitions(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 1).await;
+    let a = engine.reader(group(), topic).await;
+    let b = engine.reader(group(), topic).await;
+    assert_eq!(settle(&[&a, &b], 1).await.iter().sum::<usize>(), 1);
+    push_round(&engine, topic, 0).await;
+    let (owner, other) = match a.assignment().len() {
+        1 => (a, b),
+        _ => (b, a),
+    };
+    assert!(drain(&other).await.is_empty());
+    let got = drain_and_ack(&owner).await;
+    assert_eq!(got.len(), 40);
+    push_round(&engine, topic, 1).await;
+    owner.close().await.unwrap();
+    assert_eq!(drain_and_ack(&other).await.len(), 40);
+}

@@ -1,0 +1,242 @@
+//! Records on their way out.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use pushpull::PullExt;
+use pushpull::broker::{Consumer, ConsumerConfig, Error, Producer, Record};
+use tokio::time::{Instant, sleep};
+
+use crate::engines::Engine;
+use crate::kit::*;
+
+pub(crate) async fn every_group_gets_every_record(engine: impl Engine) {
+    // guarantee: K1
+    let topic = engine.topic("t", 3).await;
+    let producer = engine.producer();
+    for key in ["a", "b", "c", "d"] {
+        push_keyed(&producer, topic, key, 0..10).await;
+    }
+    for name in ["one", "two"] {
+        let consumer = engine.reader(ConsumerConfig::group(name), topic).await;
+        let got = drain_and_ack(&consumer).await;
+        assert_eq!(got.len(), 40);
+        assert_eq!(texts(&got).into_iter().collect::<HashSet<_>>().len(), 40);
+        for key in ["a", "b", "c", "d"] {
+            let of_key = got
+                .iter()
+                .filter(|got| got.record.key.as_deref() == Some(key.as_bytes()));
+            let expected: Vec<_> = (0..10).map(|n| format!("{key}/{n}")).collect();
+            assert_eq!(of_key.map(text).collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+pub(crate) async fn a_poll_returns_when_there_is_something(engine: impl Engine) {
+    // guarantee: K3
+    let topic = engine.topic("t", 2).await;
+    let consumer = engine.reader(group(), topic).await;
+    let start = Instant::now();
+    assert!(consumer.poll(10, 5 * SECOND).await.unwrap().is_empty());
+    let waited = start.elapsed();
+    assert!((5 * SECOND..6 * SECOND).contains(&waited), "{waited:?}");
+
+    let producer = engine.producer();
+    let start = Instant::now();
+    let (polled, ()) = tokio::join!(consumer.poll(10, 60 * SECOND), async {
+        sleep(3 * SECOND).await;
+        producer.push(Record::new(topic, "late")).await.unwrap();
+    });
+    let waited = start.elapsed();
+    assert_eq!(texts(&polled.unwrap()), ["late"]);
+    assert!((3 * SECOND..4 * SECOND).contains(&waited), "{waited:?}");
+
+    producer.push(Record::new(topic, "there")).await.unwrap();
+    let start = Instant::now();
+    let polled = consumer.poll(10, 60 * SECOND).await.unwrap();
+    assert_eq!((polled.len(), start.elapsed() < SECOND), (1, true));
+}
+
+pub(crate) async fn a_poll_takes_no_more_than_it_may(engine: impl Engine) {
+    // guarantee: K3
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..10).await;
+    let consumer = engine.reader(group(), topic).await;
+    let mut got = Vec::new();
+    for max in [1, 3, usize::MAX] {
+        let polled = consumer.poll(max, Duration::MAX).await.unwrap();
+        assert!(!polled.is_empty() && polled.len() <= max);
+        got.extend(polled);
+    }
+    got.extend(drain(&consumer).await);
+    assert_eq!(texts(&got), numbers(0..10));
+}
+
+pub(crate) async fn a_poll_for_nothing_returns_at_once(engine: impl Engine) {
+    // guarantee: K3
+    let topic = engine.topic("t", 1).await;
+    let consumer = engine.reader(group(), topic).await;
+    for pushed in 0..2 {
+        let start = Instant::now();
+        assert!(consumer.poll(0, 60 * SECOND).await.unwrap().is_empty());
+        assert!(start.elapsed() < SECOND);
+        if pushed == 0 {
+            push(&engine.producer(), topic, 0..1).await;
+        }
+    }
+    let polled = poll_n(&consumer, 1).await;
+    assert_eq!(polled[0].attempt, 1, "nothing was taken before");
+}
+
+pub(crate) async fn a_busy_partition_starves_none(engine: impl Engine) {
+    // guarantee: K3
+    let topic = engine.topic("t", 64).await;
+    let producer = engine.producer();
+    let mut flooded = None;
+    let mut lonely = HashSet::new();
+    for n in 0..3000 {
+        let at = producer.push(Record::new(topic, format!("flood/{n}")).key("flood"));
+        flooded = Some(at.await.unwrap().partition);
+    }
+    for key in 0..400 {
+        let record = Record::new(topic, "lonely").key(format!("key-{key}"));
+        let at = producer.push(record).await.unwrap().partition;
+        if Some(at) != flooded {
+            lonely.insert(at);
+        }
+    }
+    assert_eq!(lonely.len(), 63);
+    let consumer = engine.reader(group(), topic).await;
+    let mut polls = 0;
+    while !lonely.is_empty() {
+        for delivery in consumer.poll(64, SECOND).await.unwrap() {
+            lonely.remove(&delivery.position.partition);
+        }
+        polls += 1;
+        assert!(polls <= 4, "{} partitions had no turn", lonely.len());
+    }
+    // One at a time takes turns as well.
+    let mut partitions = HashSet::new();
+    for _ in 0..64 {
+        partitions.insert(poll_n(&consumer, 1).await[0].position.partition);
+    }
+    assert!(partitions.len() >= 32, "{}", partitions.len());
+}
+
+pub(crate) async fn a_busy_topic_starves_none(engine: impl Engine) {
+    // guarantee: K3
+    let (busy, calm) = (engine.topic("busy", 1).await, engine.topic("calm", 1).await);
+    let producer = engine.producer();
+    push(&producer, busy, 0..500).await;
+    push(&producer, calm, 0..5).await;
+    let consumer = engine.consumer(group());
+    consumer.subscribe([busy, calm]).await.unwrap();
+    let mut seen = 0;
+    for _ in 0..4 {
+        let polled = consumer.poll(10, SECOND).await.unwrap();
+        seen += polled.iter().filter(|got| got.record.topic == calm).count();
+    }
+    assert_eq!(seen, 5);
+}
+
+pub(crate) async fn a_cancelled_poll_loses_nothing(engine: impl Engine) {
+    // guarantee: K3
+    let topic = engine.topic("t", 1).await;
+    let producer = engine.producer();
+    let consumer = engine.reader(group(), topic).await;
+    let mut got = Vec::new();
+    for k in 0..40 {
+        {
+            let mut poll = pin!(consumer.poll(10, 60 * SECOND));
+            for turn in 0..k % 8 {
+                // Something comes while it waits, or after the last look.
+                if turn == k % 3 {
+                    producer
+                        .push(Record::new(topic, format!("n/{k}")))
+                        .await
+                        .unwrap();
+                }
+                if let std::task::Poll::Ready(polled) = futures::poll!(poll.as_mut()) {
+                    got.extend(polled.unwrap());
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        if k % 8 <= k % 3 {
+            producer
+                .push(Record::new(topic, format!("n/{k}")))
+                .await
+                .unwrap();
+        }
+    }
+    got.extend(drain(&consumer).await);
+    assert_eq!(texts(&got), numbers(0..40));
+    assert!(got.iter().all(|delivery| delivery.attempt == 1));
+}
+
+pub(crate) async fn a_consumer_is_a_stream(engine: impl Engine) {
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..50).await;
+    let mut consumer = engine.reader(group(), topic).await;
+    for n in 0..50 {
+        let delivery = consumer.next().await.unwrap().unwrap();
+        assert_eq!(text(&delivery), format!("n/{n}"));
+        consumer.ack(&delivery).await.unwrap();
+    }
+    // It waits for what comes.
+    let producer = engine.producer();
+    let (late, ()) = tokio::join!(consumer.next(), async {
+        sleep(10 * SECOND).await;
+        producer.push(Record::new(topic, "late")).await.unwrap();
+    });
+    assert_eq!(text(&late.unwrap().unwrap()), "late");
+}
+
+pub(crate) async fn batches_are_acknowledged_from_beside(engine: impl Engine) {
+    let topic = engine.topic("t", 1).await;
+    let pushed = push(&engine.producer(), topic, 0..25).await;
+    let consumer = engine.reader(group(), topic).await;
+    let acker = consumer.acker();
+    let mut batches = consumer.try_batch(10, SECOND);
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let batch = batches.next().await.unwrap().unwrap();
+        sizes.push(batch.len());
+        for delivery in &batch {
+            acker.clone().ack(delivery).await.unwrap();
+        }
+    }
+    assert_eq!(sizes, [10, 10, 5]);
+    drop(batches);
+    let next = engine.reader(group(), topic).await;
+    assert!(drain(&next).await.is_empty());
+    if engine.capabilities().lag {
+        assert_committed(next.committed(topic, 0).await.unwrap(), &pushed, 25);
+    }
+}
+
+pub(crate) async fn a_closed_consumer_says_so(engine: impl Engine) {
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..3).await;
+    let mut consumer = engine.reader(group(), topic).await;
+    let (acker, mut events) = (consumer.acker(), consumer.events());
+    let polled = consumer.poll(1, SECOND).await.unwrap();
+    consumer.close().await.unwrap();
+    let closed = consumer.poll(1, SECOND).await;
+    assert!(matches!(closed, Err(Error::Closed { .. })), "{closed:?}");
+    assert!(acker.ack(&polled[0]).await.is_err());
+    // The stream ends, perhaps after an error.
+    let left: Vec<_> = consumer.by_ref().take(2).collect().await;
+    assert!(
+        left.len() < 2 && left.iter().all(Result::is_err),
+        "{left:?}"
+    );
+    drop((consumer, acker));
+    while events.next().await.is_some() {}
+
+    let next = engine.reader(group(), topic).await;
+    assert_eq!(texts(&poll_n(&next, 3).await), numbers(0..3));
+}
