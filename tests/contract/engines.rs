@@ -88,13 +88,13 @@ impl Engine for Boxed {
 }
 
 /// The broker on disk, in a directory of its own that goes with it.
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 pub(crate) struct Durable {
     broker: Option<Broker>,
     dir: std::path::PathBuf,
 }
 
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 impl Durable {
     pub(crate) async fn start() -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
@@ -113,7 +113,7 @@ impl Durable {
     }
 }
 
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 impl Drop for Durable {
     fn drop(&mut self) {
         drop(self.broker.take());
@@ -121,7 +121,7 @@ impl Drop for Durable {
     }
 }
 
-#[cfg(all(feature = "durable", any()))]
+#[cfg(feature = "durable")]
 impl Engine for Durable {
     type Producer = embedded::Producer;
     type Consumer = embedded::Consumer;

@@ -34,7 +34,7 @@ macro_rules! on_every_engine {
     ($($module:ident { $($case:ident)* })*) => {
         on_one_engine! { memory Memory $($module { $($case)* })* }
         on_one_engine! { boxed Boxed $($module { $($case)* })* }
-        #[cfg(all(feature = "durable", any()))]
+        #[cfg(feature = "durable")]
         on_one_engine! { durable Durable $($module { $($case)* })* }
     };
 }
