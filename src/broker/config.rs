@@ -199,7 +199,8 @@ impl ConsumerConfig {
 
 /// When a durable broker makes what it stores outlive a crash.
 ///
-/// A push returns when the record is stored as far as the policy says.
+/// A push returns when the record is stored as far as the policy says. Closing the broker syncs under every policy. A store
+/// that was closed opens at once; after a crash all of it is read once, and what was being written is cut off.
 #[cfg(feature = "durable")]
 #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,8 +209,8 @@ pub enum SyncPolicy {
     /// Every push waits for the disk; those that come together share the wait. Neither a crash of the process nor of the
     /// machine costs anything that was acknowledged.
     Always,
-    /// What came in is written and synced once per interval. A crash of the process or of the machine costs what was
-    /// acknowledged in the last interval at the most.
+    /// What came in is written and synced once per interval, or sooner if it has become much. A crash of the process or of
+    /// the machine costs what was acknowledged since the last sync that was finished: one interval's at the most.
     Every(Duration),
     /// Every push is written to the operating system, which writes it to the disk when it likes. A crash of the process
     /// costs nothing that was acknowledged. A crash of the machine may cost everything back to the last

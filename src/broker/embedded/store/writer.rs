@@ -18,9 +18,10 @@ use crate::sync::lock;
 /// Bytes and operations of a transaction at the most: more would only keep the first waiting.
 const BYTES: usize = 8 * 1024 * 1024;
 const JOBS: usize = 4096;
-/// With this many operations waiting, the next transaction begins at once. With fewer, those who were just told get to
-/// run first: what they submit then shares the next wait for the disk.
+/// With this many operations waiting, the next transaction begins before those of the last one are told.
 const PLENTY: usize = 512;
+/// How often the others get to run first, at the most.
+const TURNS: usize = 64;
 /// How long positions that nobody waits for are held back.
 const POSITIONS: Duration = Duration::from_millis(100);
 /// What lies in memory without a sync at the most. Under `Every` with a long interval it would be without bound.
@@ -39,7 +40,11 @@ pub(super) struct Writer {
     unsynced: Option<(Instant, usize)>,
     /// Why nothing is written any more.
     stopped: Option<Error>,
+    /// Those who are to be told.
+    answers: Vec<Answer>,
 }
+
+type Answer = (Job, Result<(), Error>);
 
 enum Step {
     Work,
@@ -47,9 +52,11 @@ enum Step {
     End,
 }
 
-/// Drives the writer until the last handle is gone. What touches the disk runs off the runtime's threads.
+/// Drives the writer until the last handle is gone. What touches the disk runs off the runtime's threads; who waits is told
+/// on them, where a wake costs no system call.
 pub(super) async fn run(mut writer: Writer) {
     let shared = writer.shared.clone();
+    let mut answers = Vec::new();
     loop {
         match writer.next() {
             Step::Work => {
@@ -57,10 +64,17 @@ pub(super) async fn run(mut writer: Writer) {
                     writer.work();
                     writer
                 });
+                tell(&mut answers);
                 match working.await {
                     Ok(back) => writer = back,
                     // The runtime is shutting down: the writer has finished in its destructor.
                     Err(_) => return,
+                }
+                answers = std::mem::take(&mut writer.answers);
+                if writer.waiting() < PLENTY {
+                    let told = answers.len();
+                    tell(&mut answers);
+                    gather(&shared, told).await;
                 }
             }
             Step::Wait(None) => shared.wake.notified().await,
@@ -74,6 +88,25 @@ pub(super) async fn run(mut writer: Writer) {
                 return;
             }
         }
+    }
+}
+
+fn tell(answers: &mut Vec<Answer>) {
+    for (job, answer) in answers.drain(..) {
+        job.answer(answer);
+    }
+}
+
+/// Lets those run who were just told, as long as they submit more: all of that then shares the next wait for the disk.
+async fn gather(shared: &Shared, told: usize) {
+    let mut waiting = 0;
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+        let now = lock(&shared.queue).jobs.len();
+        if now == waiting || now >= told {
+            return;
+        }
+        waiting = now;
     }
 }
 
@@ -93,6 +126,7 @@ impl Writer {
             positions: HashMap::new(),
             unsynced: None,
             stopped: None,
+            answers: Vec::new(),
         }
     }
 
@@ -120,16 +154,16 @@ impl Writer {
         }
     }
 
-    /// Commits what there is.
+    /// Operations that wait for a transaction.
+    fn waiting(&self) -> usize {
+        self.jobs.len() + lock(&self.shared.queue).jobs.len()
+    }
+
+    /// Commits a transaction's worth.
     fn work(&mut self) {
-        loop {
-            self.collect(false);
-            let due = self.sync_at().is_some_and(|at| at <= Instant::now());
-            self.transaction(due);
-            if self.jobs.len() + lock(&self.shared.queue).jobs.len() < PLENTY {
-                return;
-            }
-        }
+        self.collect(false);
+        let due = self.sync_at().is_some_and(|at| at <= Instant::now());
+        self.transaction(due);
     }
 
     /// Takes over what was submitted.
@@ -151,7 +185,7 @@ impl Writer {
         }
     }
 
-    /// Commits a transaction's worth, and tells everybody in it.
+    /// Commits a transaction's worth. Everybody in it is to be told.
     fn transaction(&mut self, due: bool) {
         let mut batch = Batch {
             positions: std::mem::take(&mut self.positions),
@@ -185,10 +219,11 @@ impl Writer {
         batch.rejected.resize(batch.jobs.len(), None);
         for ((_, job), rejected) in batch.jobs.into_iter().zip(batch.rejected) {
             self.shared.settled();
-            job.answer(match rejected {
+            let answer = match rejected {
                 Some(error) if outcome.is_ok() => Err(error),
                 _ => outcome.clone(),
-            });
+            };
+            self.answers.push((job, answer));
         }
     }
 
@@ -274,6 +309,7 @@ impl Drop for Writer {
     /// The last handle is gone, or the runtime is: what was submitted is written and synced all the same.
     fn drop(&mut self) {
         loop {
+            tell(&mut self.answers);
             self.collect(true);
             if self.jobs.is_empty() {
                 break;
