@@ -73,16 +73,27 @@ async fn every_setting_of_a_topic_is_remembered() {
         .when_full(WhenFull::Reject)
         .max_record_bytes(usize::MAX);
     create(&store, 1, "naïve", config).await.expect("made");
-    let again = create(&store, 1, "again", config).await;
+    let other = TopicConfig::partitions(4);
+    let again = create(&store, 1, "naïve", other).await;
     assert!(matches!(
         again,
         Err(Error::TopicExists { partitions: 3, .. })
     ));
+    // With as many partitions it gets the new settings and keeps its records.
+    append(&store, (1, 2), 0, entries(0..3))
+        .await
+        .expect("stored");
+    let config = config.retain_records(8);
+    create(&store, 1, "naïve", config).await.expect("renewed");
     store.close().await.expect("closed");
     let (_, recovered) = open(&disk, SyncPolicy::Always).await.expect("opens");
     assert_eq!(recovered.topics[1].name, "naïve");
     assert_eq!(recovered.topics[1].config, config);
-    assert_eq!(recovered.topics[1].partitions.len(), 3);
+    let next = recovered.topics[1]
+        .partitions
+        .iter()
+        .map(|found| found.next);
+    assert!(next.eq([0, 0, 3]));
 }
 
 #[tokio::test(start_paused = true)]
