@@ -3,7 +3,9 @@
 mod answers;
 mod extremes;
 mod membership;
+mod model;
 mod order;
+mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
