@@ -129,6 +129,11 @@ impl Cursor {
         first.at.filter(|_| self.waiting > 0)
     }
 
+    /// Whether something changed since `change` was called that was not so before.
+    pub(super) fn is_changed(&self, told_moved: bool) -> bool {
+        self.change.stirred || (self.change.moved && !told_moved)
+    }
+
     /// What changed since the last call.
     pub(super) fn change(&mut self) -> Change {
         std::mem::take(&mut self.change)
@@ -179,18 +184,14 @@ impl Cursor {
         if self.slot(offset).is_none_or(|slot| slot.attempts == 0) {
             return Settle::Unknown;
         }
-        for offset in self.low..=offset {
-            self.acknowledge_if(offset, |slot| slot.attempts > 0);
-        }
+        self.acknowledge_below(offset + 1, |slot| slot.attempts > 0);
         let moved = self.advance();
         Settle::Done { moved }
     }
 
     /// Acknowledges all that was delivered under this assignment and was not said to have failed.
     pub(super) fn commit_all(&mut self) -> Option<u64> {
-        for offset in self.low..self.next() {
-            self.acknowledge_if(offset, |slot| slot.mine);
-        }
+        self.acknowledge_below(self.next(), |slot| slot.mine);
         self.advance()
     }
 
@@ -262,10 +263,8 @@ impl Cursor {
             return None;
         }
         let from = self.low;
-        let mut missed = first.saturating_sub(self.next());
-        for offset in from..first.min(self.next()) {
-            missed += u64::from(self.acknowledge_if(offset, |_| true));
-        }
+        let delivered = self.acknowledge_below(first.min(self.next()), |_| true);
+        let missed = delivered + first.saturating_sub(self.next());
         self.pop_acked();
         // What is empty now may have ended before `first`.
         self.low = self.low.max(first);
@@ -297,6 +296,28 @@ impl Cursor {
             .find(|&offset| self.is_out(offset, span.attempt))
     }
 
+    /// Acknowledges those before this offset that are chosen. Returns how many. `advance` is to follow.
+    fn acknowledge_below(&mut self, end: u64, which: impl Fn(&Slot) -> bool) -> u64 {
+        if self.keys.is_some() {
+            let chosen = (self.low..end).filter(|&offset| self.acknowledge_if(offset, &which));
+            return chosen.count() as u64;
+        }
+        let (mut chosen, mut out, mut waiting) = (0, 0, 0);
+        let within = usize::try_from(end - self.low).unwrap_or(usize::MAX);
+        for slot in self.slots.iter_mut().take(within) {
+            if slot.state == State::Acked || !which(slot) {
+                continue;
+            }
+            chosen += 1;
+            out += usize::from(slot.state == State::Out);
+            waiting += usize::from(slot.state == State::Waiting);
+            slot.state = State::Acked;
+        }
+        self.no_longer_out(out);
+        self.no_longer_waiting(waiting);
+        chosen
+    }
+
     fn acknowledge_if(&mut self, offset: u64, which: impl FnOnce(&Slot) -> bool) -> bool {
         let chosen = self
             .slot(offset)
@@ -313,8 +334,8 @@ impl Cursor {
             return;
         };
         match std::mem::replace(&mut slot.state, State::Acked) {
-            State::Out => self.no_longer_out(),
-            State::Waiting => self.no_longer_waiting(),
+            State::Out => self.no_longer_out(1),
+            State::Waiting => self.no_longer_waiting(1),
             State::Acked | State::Behind | State::GivenUp => {}
         }
         if self.keys.is_some() {
@@ -322,15 +343,15 @@ impl Cursor {
         }
     }
 
-    fn no_longer_out(&mut self) {
-        self.out -= 1;
+    fn no_longer_out(&mut self, count: usize) {
+        self.out -= count;
         if self.out == 0 {
             self.deadlines.clear();
         }
     }
 
-    fn no_longer_waiting(&mut self) {
-        self.waiting -= 1;
+    fn no_longer_waiting(&mut self, count: usize) {
+        self.waiting -= count;
         if self.waiting == 0 {
             self.redeliveries.clear();
         }
@@ -367,7 +388,7 @@ impl Cursor {
             return None;
         }
         slot.state = State::GivenUp;
-        self.no_longer_out();
+        self.no_longer_out(1);
         Some(attempts)
     }
 
@@ -379,7 +400,7 @@ impl Cursor {
         let attempts = slot.attempts;
         let was = std::mem::replace(&mut slot.state, State::Waiting);
         if was == State::Out {
-            self.no_longer_out();
+            self.no_longer_out(1);
         }
         self.waiting += 1;
         if self.redeliveries.len() > 2 * self.waiting + 32 {
@@ -410,20 +431,18 @@ impl Cursor {
     }
 
     fn pop_acked(&mut self) -> bool {
-        let before = self.slots.len();
-        while self
-            .slots
-            .front()
-            .is_some_and(|slot| slot.state == State::Acked)
-        {
-            self.slots.pop_front();
-            self.low += 1;
-            if let Some(keys) = &mut self.keys {
-                keys.pop();
-            }
-        }
-        if self.slots.len() == before {
+        let acked = |slot: &&Slot| slot.state == State::Acked;
+        let count = self.slots.iter().take_while(acked).count();
+        if count == 0 {
             return false;
+        }
+        match count {
+            1 => drop(self.slots.pop_front()),
+            _ => drop(self.slots.drain(..count)),
+        }
+        self.low += count as u64;
+        if let Some(keys) = &mut self.keys {
+            keys.forget(count);
         }
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots.shrink_to(KEPT);

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::cursor::{Cursor, Nacked};
+use super::partition::Partition;
 use super::{GivenUp, Group, MemberId, Place, Settle};
 
 impl Group {
@@ -14,11 +15,17 @@ impl Group {
         offset: u64,
         generation: u64,
     ) -> Settle {
-        let settle = match self.held(member, place, generation) {
-            Some(cursor) => cursor.ack(offset),
-            None => return Settle::Fenced,
+        let Some(partition) = self.held(member, place, generation) else {
+            return Settle::Fenced;
         };
-        self.settled(place);
+        let Some(cursor) = &mut partition.cursor else {
+            return Settle::Fenced;
+        };
+        let settle = cursor.ack(offset);
+        // Most acknowledgements concern nobody else.
+        if partition.hand_over.is_some() || cursor.is_changed(partition.dirty) {
+            self.settled(place);
+        }
         settle
     }
 
@@ -38,7 +45,8 @@ impl Group {
             .members
             .get(&member)
             .and_then(|member| member.terms.max_attempts);
-        let Some(cursor) = self.held(member, place, generation) else {
+        let held = self.held(member, place, generation);
+        let Some(cursor) = held.and_then(|it| it.cursor.as_mut()) else {
             return Settle::Fenced;
         };
         let attempts = match cursor.nack(offset, at.max(now), max_attempts) {
@@ -72,10 +80,11 @@ impl Group {
     ) -> Settle {
         let current = self.partitions.get(place).map_or(0, |it| it.generation);
         let generation = if generation == 0 { current } else { generation };
-        let settle = match self.held(member, place, generation) {
-            Some(cursor) => cursor.commit_to(offset),
-            None => return Settle::Fenced,
+        let held = self.held(member, place, generation);
+        let Some(cursor) = held.and_then(|it| it.cursor.as_mut()) else {
+            return Settle::Fenced;
         };
+        let settle = cursor.commit_to(offset);
         self.settled(place);
         settle
     }
@@ -113,13 +122,11 @@ impl Group {
         }
     }
 
-    /// The cursor, if the member answers for the partition under this generation.
-    fn held(&mut self, member: MemberId, place: Place, generation: u64) -> Option<&mut Cursor> {
-        let partition = self.partitions.get_mut(place)?;
-        if partition.owner != Some(member) || partition.generation != generation {
-            return None;
-        }
-        partition.cursor.as_mut()
+    /// The partition, if the member answers for it under this generation.
+    fn held(&mut self, member: MemberId, place: Place, generation: u64) -> Option<&mut Partition> {
+        self.partitions
+            .get_mut(place)
+            .filter(|it| it.owner == Some(member) && it.generation == generation)
     }
 
     /// The cursor, if it remembers what was delivered under this generation. Hand-overs do not change that.

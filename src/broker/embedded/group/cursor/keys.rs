@@ -1,5 +1,6 @@
 //! Which records of a window have their key to themselves.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 /// The unacknowledged records of each key, in order. The first has its turn; the others are behind it.
@@ -7,8 +8,13 @@ use std::collections::{HashMap, VecDeque};
 pub(super) struct Keys {
     /// The keys of the window's slots; of those that are acknowledged, anything.
     keys: VecDeque<u64>,
-    /// Those behind the first may have been acknowledged since.
-    chains: HashMap<u64, VecDeque<u64>>,
+    chains: HashMap<u64, Chain>,
+}
+
+struct Chain {
+    first: u64,
+    /// Some may have been acknowledged since.
+    behind: VecDeque<u64>,
 }
 
 impl Keys {
@@ -20,9 +26,26 @@ impl Keys {
     /// The next slot's record. Returns whether it has its turn.
     pub(super) fn push(&mut self, key: u64, offset: u64) -> bool {
         self.keys.push_back(key);
-        let chain = self.chains.entry(key).or_default();
-        chain.push_back(offset);
-        chain.len() == 1
+        match self.chains.entry(key) {
+            Entry::Occupied(mut chain) => {
+                chain.get_mut().behind.push_back(offset);
+                false
+            }
+            Entry::Vacant(none) => {
+                none.insert(Chain {
+                    first: offset,
+                    behind: VecDeque::new(),
+                });
+                true
+            }
+        }
+    }
+
+    /// The last slot, which has its turn, is none after all.
+    pub(super) fn unpush(&mut self) {
+        if let Some(key) = self.keys.pop_back() {
+            self.chains.remove(&key);
+        }
     }
 
     /// The next slot is acknowledged.
@@ -30,19 +53,16 @@ impl Keys {
         self.keys.push_back(0);
     }
 
-    pub(super) fn is_free(&self, key: u64) -> bool {
-        !self.chains.contains_key(&key)
-    }
-
-    /// The first slot has left the window.
-    pub(super) fn pop(&mut self) {
-        self.keys.pop_front();
+    /// So many slots have left the window at its front.
+    pub(super) fn forget(&mut self, slots: usize) {
+        self.keys.drain(..slots.min(self.keys.len()));
     }
 
     /// Whether the record of this slot has its turn.
     pub(super) fn is_first(&self, index: u64, offset: u64) -> bool {
         let key = usize::try_from(index).ok().and_then(|it| self.keys.get(it));
-        key.and_then(|key| self.chains.get(key)?.front()) == Some(&offset)
+        key.and_then(|key| self.chains.get(key))
+            .is_some_and(|chain| chain.first == offset)
     }
 
     /// The record of this slot has been acknowledged, after it was known unacknowledged. Returns who has its turn by that.
@@ -53,18 +73,20 @@ impl Keys {
         gone: impl Fn(u64) -> bool,
     ) -> Option<u64> {
         let key = *self.keys.get(usize::try_from(index).ok()?)?;
-        let chain = self.chains.get_mut(&key)?;
-        if chain.front() != Some(&offset) {
+        let Entry::Occupied(mut chain) = self.chains.entry(key) else {
+            return None;
+        };
+        if chain.get().first != offset {
             return None;
         }
-        chain.pop_front();
-        while chain.front().is_some_and(|&offset| gone(offset)) {
-            chain.pop_front();
+        let behind = &mut chain.get_mut().behind;
+        while let Some(next) = behind.pop_front() {
+            if !gone(next) {
+                chain.get_mut().first = next;
+                return Some(next);
+            }
         }
-        if chain.is_empty() {
-            self.chains.remove(&key);
-            return None;
-        }
-        chain.front().copied()
+        chain.remove();
+        None
     }
 }

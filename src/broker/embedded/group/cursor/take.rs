@@ -172,7 +172,7 @@ impl Cursor {
             };
         }
         self.out += usize::from(state == State::Out);
-        self.no_longer_waiting();
+        self.no_longer_waiting(1);
     }
 
     /// Takes new records.
@@ -203,17 +203,16 @@ impl Cursor {
             let Some(key) = pull.key(offset) else {
                 break;
             };
-            if !keys.is_free(key) {
+            if !keys.push(key, offset) {
                 self.out_until(first_deliveries(offset - run, run as usize), pull);
                 run = 0;
-                keys.push(key, offset);
                 self.slots.push_back(Slot::BEHIND);
                 continue;
             }
             if !pull.give(offset, 1) {
+                keys.unpush();
                 break;
             }
-            keys.push(key, offset);
             self.slots.push_back(Slot::NEW);
             self.out += 1;
             given += 1;

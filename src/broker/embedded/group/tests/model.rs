@@ -390,7 +390,7 @@ fn config() -> Config {
         .ok()
         .and_then(|cases| cases.parse().ok());
     Config {
-        cases: cases.unwrap_or(512),
+        cases: cases.unwrap_or(256),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..Config::default()

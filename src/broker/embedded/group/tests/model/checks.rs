@@ -348,8 +348,12 @@ impl Sim {
             poll.busy = self.busy;
             (poll.until, poll.woken) = (until.filter(|&until| until > now), false);
         }
-        for (&id, member) in self.members.iter().filter(|(_, it)| it.poll.is_some()) {
+        for (&id, member) in &self.members {
+            let Some(poll) = member.poll else { continue };
             assert!(member.live, "{id} expired in its poll");
+            if poll.busy {
+                continue;
+            }
             let left = places().find_map(|place| self.takeable(id, place));
             assert_eq!(left, None, "{id} sleeps");
         }
