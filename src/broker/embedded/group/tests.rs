@@ -43,6 +43,8 @@ struct Records {
     ranges: BTreeMap<Place, (u64, u64)>,
     keys: BTreeMap<(Place, u64), u64>,
     cold: BTreeSet<(Place, u64)>,
+    /// Keys are at hand also where their records are not.
+    warm_keys: bool,
     given: Vec<Given>,
 }
 
@@ -52,7 +54,7 @@ impl Source for Records {
     }
 
     fn key(&mut self, place: Place, offset: u64) -> Option<u64> {
-        if self.cold.contains(&(place, offset)) {
+        if !self.warm_keys && self.cold.contains(&(place, offset)) {
             return None;
         }
         Some(self.keys.get(&(place, offset)).copied().unwrap_or(0))

@@ -196,6 +196,7 @@ impl Sim {
                 let place = Self::place(n);
                 let offset = self.books[&place].next.saturating_sub(2) + ahead;
                 self.world.records.cold.insert((place, offset));
+                self.world.records.warm_keys = ahead % 2 == 0;
             }
             Op::Warm => {
                 self.world.records.cold.clear();

@@ -129,3 +129,33 @@ fn members_of_both_kinds_follow_each_other() {
     assert_eq!(world.offsets(d, 9), [2]);
     assert_eq!(world.group.commit_all(d), [(HERE, 5)]);
 }
+
+#[test]
+fn a_record_that_is_not_at_hand_does_not_take_its_key() {
+    let (mut world, member) = keyed(ORDERED, &[7, 8, 8]);
+    world.records.warm_keys = true;
+    world.records.cold.insert((HERE, 1));
+    let taken = world.group.take(member, 9, world.now, &mut world.records);
+    assert_eq!((taken.count, taken.missing), (1, vec![(HERE, 1)]));
+    world.records.cold.clear();
+    assert_eq!(world.offsets(member, 9), [1]);
+    assert_eq!(world.group.commit_all(member), [(HERE, 2)]);
+    assert_eq!(world.offsets(member, 9), [2]);
+}
+
+#[test]
+fn what_was_dealt_with_in_between_has_no_turn() {
+    let once = Terms {
+        max_attempts: Some(1),
+        ..TERMS
+    };
+    let (mut world, a) = keyed(once, &[7, 7, 7]);
+    let given = world.take(a, 9);
+    world.nack(a, given[1], Duration::ZERO);
+    let b = world.member(ORDERED, &[(0, 1)]);
+    world.group.leave(a, world.now);
+    assert_eq!(world.offsets(b, 9), [0]);
+    world.group.given_up(HERE, 1, 1);
+    assert_eq!(world.group.commit_all(b), [(HERE, 2)]);
+    assert_eq!(world.offsets(b, 9), [2]);
+}
