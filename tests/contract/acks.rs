@@ -264,3 +264,23 @@ pub(crate) async fn an_ordered_key_waits_for_its_acknowledgement(engine: impl En
     consumer.ack(&second[0]).await.unwrap();
     assert_eq!(drain_and_ack(&consumer).await.len(), 1);
 }
+
+pub(crate) async fn an_ordered_member_takes_over_from_one_that_was_not(engine: impl Engine) {
+    // guarantee: K6
+    let topic = engine.topic("t", 1).await;
+    let producer = engine.producer();
+    for key in ["a", "a", "b"] {
+        push_keyed(&producer, topic, key, 0..1).await;
+    }
+    if !engine.capabilities().redelivers {
+        return;
+    }
+    let first = engine.reader(group(), topic).await;
+    poll_n(&first, 3).await;
+    first.close().await.unwrap();
+    let second = engine.reader(group().ordered(true), topic).await;
+    let got = drain(&second).await;
+    assert_eq!(texts(&got), ["a/0", "b/0"]);
+    ack_all(&second, &got).await;
+    assert_eq!(texts(&drain(&second).await), ["a/0"]);
+}

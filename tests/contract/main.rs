@@ -89,6 +89,7 @@ on_every_engine! {
         a_failure_rests_as_long_as_it_is_told
         keys_stay_in_order_across_redelivery
         an_ordered_key_waits_for_its_acknowledgement
+        an_ordered_member_takes_over_from_one_that_was_not
     }
     dead_letters {
         the_last_failure_goes_to_the_dead_letters
@@ -98,6 +99,7 @@ on_every_engine! {
     members {
         members_share_the_partitions
         joining_hands_over_without_duplicates
+        joining_waits_for_what_is_in_hand
         who_leaves_is_replaced
         who_is_dropped_is_replaced
         who_stalls_is_replaced_and_fenced

@@ -86,6 +86,42 @@ pub(crate) async fn joining_hands_over_without_duplicates(engine: impl Engine) {
     );
 }
 
+pub(crate) async fn joining_waits_for_what_is_in_hand(engine: impl Engine) {
+    // guarantee: K7
+    let topic = engine.topic("t", 4).await;
+    let a = engine.reader(group(), topic).await;
+    settle(&[&a], 4).await;
+    push_round(&engine, topic, 0).await;
+    let events = a.events();
+    let of_a = poll_n(&a, 40).await;
+    let b = engine.reader(group(), topic).await;
+    for _ in 0..5 {
+        assert!(a.poll(10, SECOND / 10).await.unwrap().is_empty());
+        assert!(b.poll(10, SECOND).await.unwrap().is_empty());
+    }
+    // What is on its way to another brings nothing new, and can be answered.
+    push_round(&engine, topic, 1).await;
+    let staying = a.poll(100, SECOND).await.unwrap();
+    ack_all(&a, &of_a).await;
+    ack_all(&a, &staying).await;
+    settle(&[&a, &b], 4).await;
+    let told = all_events(&events);
+    let clean = |event: &&Event| {
+        matches!(
+            event,
+            Event::Revoked {
+                unacknowledged: 0,
+                ..
+            }
+        )
+    };
+    assert_eq!(told.iter().filter(clean).count(), 2, "{told:?}");
+    let moved = drain_and_ack(&b).await;
+    assert!(!moved.is_empty() && moved.iter().all(|got| got.attempt == 1));
+    let rest = drain_and_ack(&a).await;
+    assert_eq!(staying.len() + moved.len() + rest.len(), 40);
+}
+
 pub(crate) async fn who_leaves_is_replaced(engine: impl Engine) {
     who_goes(
         engine,
@@ -175,11 +211,12 @@ pub(crate) async fn signs_of_life_keep_a_member(engine: impl Engine) {
     settle(&[&a, &b], 2).await;
     push_round(&engine, topic, 0).await;
     let of_a = drain(&a).await;
+    // First polls for nothing, then acknowledgements.
     for beat in 0..20 {
         sleep(4 * SECOND).await;
-        match beat % 2 {
-            0 => assert!(a.poll(0, SECOND).await.unwrap().is_empty()),
-            _ => a.ack(&of_a[beat / 2]).await.unwrap(),
+        match beat {
+            0..10 => assert!(a.poll(0, SECOND).await.unwrap().is_empty()),
+            _ => a.ack(&of_a[beat - 10]).await.unwrap(),
         }
         drain_and_ack(&b).await;
     }
