@@ -198,3 +198,26 @@ mod rate {
         rate::SinkRateLimited<Pinned>: true true false;
     }
 }
+
+#[cfg(feature = "broker")]
+mod broker {
+    use pushpull::broker;
+
+    use super::*;
+
+    auto_traits! {
+        broker::Record: true true true;
+        broker::Delivery: true true true;
+        broker::Error: true true true;
+        broker::Events: true true true;
+        broker::Acker: true true true;
+        broker::Broker: true true true;
+        broker::embedded::Producer: true true true;
+        broker::embedded::Consumer: true true true;
+        broker::BoxProducer: true true true;
+        broker::BoxConsumer: true true true;
+        broker::Listen: true true true;
+        broker::Listener: true true true;
+        broker::ListenerReport: true true true;
+    }
+}
