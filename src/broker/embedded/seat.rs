@@ -115,6 +115,11 @@ impl Seat {
         if config.max_attempts == Some(0) {
             return Err(invalid("`max_attempts` is 0: nothing could be delivered"));
         }
+        if config.session_timeout.is_zero() {
+            return Err(invalid(
+                "`session_timeout` is 0: a member would lose everything between two calls",
+            ));
+        }
         let Some(dead_letter) = &config.dead_letter else {
             return Ok(());
         };
