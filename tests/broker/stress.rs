@@ -123,13 +123,13 @@ async fn many_at_once(broker: Broker) {
         ended.unwrap();
     }
 
-    let pushed = seen.pushed.lock().unwrap();
-    let dropped = seen.dropped.lock().unwrap();
-    let delivered = seen.delivered.lock().unwrap();
-    for (place, value) in &*pushed {
+    let pushed = std::mem::take(&mut *seen.pushed.lock().unwrap());
+    let dropped = std::mem::take(&mut *seen.dropped.lock().unwrap());
+    let delivered = std::mem::take(&mut *seen.delivered.lock().unwrap());
+    for (place, value) in &pushed {
         assert_eq!(delivered.get(place), Some(value), "{place:?}");
     }
-    for (place, value) in &*delivered {
+    for (place, value) in &delivered {
         let known = pushed.get(place) == Some(value) || dropped.contains(value);
         assert!(known, "{place:?} {value} was never pushed");
     }

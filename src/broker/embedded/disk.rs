@@ -44,9 +44,15 @@ pub(crate) async fn open(dir: &Path, policy: SyncPolicy) -> Result<Shared, Error
     for found in recovered.groups {
         let (topic, partition) = found.place;
         let place = Place { topic, partition };
+        // Written in one order, read in one order: a group is never ahead of the log. Were it, it would skip records.
+        let end = topics.by_id[topic as usize].partitions[partition as usize]
+            .lock()
+            .log
+            .next();
+        let committed = found.committed.min(end);
         shared
             .group(&found.group)
-            .restore(&topics, place, found.committed);
+            .restore(&topics, place, committed);
     }
     Ok(shared)
 }
@@ -136,6 +142,15 @@ fn give_back(error: Error, entries: Vec<Entry>) -> Error {
         (Some(only), None) => error.with_record(only.record),
         _ => error,
     }
+}
+
+/// Has records removed that are not retained any more, with what is written next.
+pub(crate) fn trim(store: &Store, place: Place, keep_from: u64) {
+    store.submit(Op::Trim {
+        place: (place.topic, place.partition),
+        keep_from,
+        done: None,
+    });
 }
 
 /// Has a committed offset written with what is written next.

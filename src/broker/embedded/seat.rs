@@ -240,7 +240,8 @@ impl Seat {
                 .flatten();
             (starts, Some(taken), due)
         });
-        let deliveries = reader.finish();
+        let (deliveries, expired) = reader.finish();
+        self.shared.trim(expired);
         let out = lock(&self.cache).put_back(cache);
         drop(out);
         if !deliveries.is_empty() {

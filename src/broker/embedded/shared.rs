@@ -11,6 +11,7 @@ use crate::sync::{AtomicBool, Mutex, lock};
 
 use super::clock::Clock;
 use super::coordinator::Coordinator;
+use super::group::Place;
 use super::log::Log;
 use super::partition::Partition;
 #[cfg(feature = "durable")]
@@ -132,6 +133,18 @@ impl Shared {
             None => self.add_topic(TopicState::new(id, name, self.partitions(config))),
         }
         Ok(())
+    }
+
+    /// Has the disk forget what retention has removed.
+    pub(crate) fn trim(&self, expired: Vec<(Place, u64)>) {
+        #[cfg(feature = "durable")]
+        if let Some(store) = &self.store {
+            for (place, keep_from) in expired {
+                super::disk::trim(store, place, keep_from);
+            }
+            return;
+        }
+        drop(expired);
     }
 
     pub(crate) fn add_topic(&self, topic: TopicState) {

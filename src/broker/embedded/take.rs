@@ -73,6 +73,8 @@ pub(crate) struct Reader<'a> {
     deliveries: Vec<Delivery>,
     /// Records that went out of retention meanwhile, to be dropped without locks.
     out: Vec<Entry>,
+    /// Partitions from which some did, and where they begin now.
+    expired: Vec<(Place, u64)>,
 }
 
 impl<'a> Reader<'a> {
@@ -85,6 +87,7 @@ impl<'a> Reader<'a> {
             max,
             deliveries: Vec::new(),
             out: Vec::new(),
+            expired: Vec::new(),
         }
     }
 
@@ -93,10 +96,11 @@ impl<'a> Reader<'a> {
         self.open = None;
     }
 
-    pub(crate) fn finish(self) -> Vec<Delivery> {
+    /// The deliveries, and the partitions whose oldest records have gone.
+    pub(crate) fn finish(self) -> (Vec<Delivery>, Vec<(Place, u64)>) {
         drop(self.open);
         drop(self.out);
-        self.deliveries
+        (self.deliveries, self.expired)
     }
 }
 
@@ -118,7 +122,11 @@ impl Reader<'_> {
         self.open = None;
         let topic = &self.topics.by_id[place.topic as usize];
         let mut inner = topic.partitions[place.partition as usize].lock();
+        let first = inner.log.first();
         inner.log.expire(self.now, &mut self.out);
+        if inner.log.first() != first {
+            self.expired.push((place, inner.log.first()));
+        }
         self.open = Some((place, inner));
     }
 }
