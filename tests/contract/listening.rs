@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use futures::future::join_all;
 use pushpull::broker::{Consumer, Delivery, Listen, Order, Producer, Record, listen};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -14,9 +15,12 @@ use crate::kit::*;
 async fn push_rounds(engine: &impl Engine, topic: &str, rounds: usize) {
     let producer = engine.producer();
     for round in 0..rounds {
-        for key in 0..16 {
+        let pushes = (0..16).map(|key| {
             let record = Record::new(topic, format!("{round}")).key(format!("key-{key}"));
-            producer.push(record).await.unwrap();
+            producer.push(record)
+        });
+        for pushed in join_all(pushes).await {
+            pushed.unwrap();
         }
     }
 }
@@ -234,4 +238,52 @@ pub(crate) async fn a_failed_key_is_held_back_where_order_is_asked_for(engine: i
             .all(|rounds| *rounds == ["0", "1", "2", "3", "4"]),
         "{done:?}"
     );
+}
+
+/// Not on the paused clock, which has one thread. The wall clock decides nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn order_holds_on_threads() {
+    // guarantee: K2
+    let engine = crate::engines::Memory::start().await;
+    let topic = engine.topic("t", 4).await;
+    push_rounds(&engine, topic, 500).await;
+    let lanes = Arc::new(Mutex::new(HashMap::<_, Vec<_>>::new()));
+    let handlers = lanes.clone();
+    let consumer = engine.reader(group(), topic).await;
+    let how = Listen::new(8).ahead(8).order(Order::Key);
+    let listener = listen(consumer, how, move |delivery: Delivery| {
+        let lanes = handlers.clone();
+        async move {
+            for _ in 0..delivery.position.offset % 3 {
+                tokio::task::yield_now().await;
+            }
+            let key = delivery.record.key.clone();
+            lanes
+                .lock()
+                .unwrap()
+                .entry(key)
+                .or_default()
+                .push(delivery.position.offset);
+            if delivery.position.offset % 7 == 0 && delivery.attempt == 1 {
+                return Err("now and then");
+            }
+            Ok(())
+        }
+    });
+    while listener.report().handled < 8000 {
+        tokio::task::yield_now().await;
+    }
+    let report = listener.stop(60 * SECOND).await;
+    assert_eq!((report.handled, report.errors), (8000, 0), "{report:?}");
+    assert!(report.failed > 1000);
+    let lanes = lanes.lock().unwrap();
+    for offsets in lanes.values() {
+        // Those that failed come a second time.
+        let mut seen = std::collections::HashSet::new();
+        let firsts: Vec<_> = offsets
+            .iter()
+            .filter(|offset| seen.insert(**offset))
+            .collect();
+        assert!(firsts.is_sorted());
+    }
 }

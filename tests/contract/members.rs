@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures::future::join_all;
 use pushpull::broker::{Consumer, Delivery, Event, Producer, Record};
 use tokio::time::{Instant, sleep};
 
@@ -11,9 +12,12 @@ use crate::kit::*;
 /// A record under each of 40 keys.
 async fn push_round(engine: &impl Engine, topic: &str, round: usize) {
     let producer = engine.producer();
-    for key in 0..40 {
+    let pushes = (0..40).map(|key| {
         let record = Record::new(topic, format!("{round}")).key(format!("key-{key}"));
-        producer.push(record).await.unwrap();
+        producer.push(record)
+    });
+    for pushed in join_all(pushes).await {
+        pushed.unwrap();
     }
 }
 

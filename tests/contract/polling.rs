@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use pushpull::PullExt;
 use pushpull::broker::{Consumer, ConsumerConfig, Error, Producer, Record};
 use tokio::time::{Instant, sleep};
@@ -94,19 +95,19 @@ pub(crate) async fn a_busy_partition_starves_none(engine: impl Engine) {
     // guarantee: K3
     let topic = engine.topic("t", 64).await;
     let producer = engine.producer();
-    let mut flooded = None;
-    let mut lonely = HashSet::new();
-    for n in 0..3000 {
-        let at = producer.push(Record::new(topic, format!("flood/{n}")).key("flood"));
-        flooded = Some(at.await.unwrap().partition);
-    }
-    for key in 0..400 {
+    let flood = |n| Record::new(topic, format!("flood/{n}")).key("flood");
+    let flooded = producer.push(flood(0)).await.unwrap().partition;
+    let mut records = (1..3000).map(flood).collect();
+    producer.push_many(&mut records).await.unwrap();
+    let pushes = (0..400).map(|key| {
         let record = Record::new(topic, "lonely").key(format!("key-{key}"));
-        let at = producer.push(record).await.unwrap().partition;
-        if Some(at) != flooded {
-            lonely.insert(at);
-        }
+        producer.push(record)
+    });
+    let mut lonely = HashSet::new();
+    for pushed in join_all(pushes).await {
+        lonely.insert(pushed.unwrap().partition);
     }
+    lonely.remove(&flooded);
     assert_eq!(lonely.len(), 63);
     let consumer = engine.reader(group(), topic).await;
     let mut polls = 0;
