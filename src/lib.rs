@@ -44,6 +44,10 @@
     doc = "* [`rate`]: token buckets that shape or police, shared, keyed, changed live."
 )]
 //! * [`broadcast`]: every item to every subscriber, each with a policy of its own.
+#![cfg_attr(
+    feature = "broker",
+    doc = "* [`broker`]: topics, partitions, offsets and groups; in memory or on disk."
+)]
 //! * [`pump`]: moving items from a stream into a sink, and shutting down.
 //! * [`meter`]: everything that has a name, in one snapshot.
 //!
