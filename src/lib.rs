@@ -100,6 +100,6 @@ pub mod prelude {
 }
 
 /// The examples of the README, run with those of the documentation.
-#[cfg(all(doctest, feature = "rate"))]
+#[cfg(all(doctest, feature = "rate", feature = "durable"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
