@@ -118,8 +118,8 @@ pub struct Listener {
 impl Listener {
     /// Takes no more deliveries, lets those that were taken be handled for as long as `within`, and then closes the consumer.
     ///
-    /// What is not finished by then is stopped at its next `.await` and given back without a delay, so that others get it
-    /// soon. That, and closing, takes as long as the engine takes.
+    /// What is not finished by then is stopped at its next `.await`. It does not count as failed: the other members of the
+    /// group get it when the consumer is closed, which takes as long as the engine takes.
     ///
     /// # Cancel safety
     /// Dropping this future drops the handle, and so aborts the listener.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::{Id, JoinSet};
 
-use crate::broker::{Acker, Delivery, Position, Topic, Verdict};
+use crate::broker::{Acker, Delivery, Topic, Verdict};
 
 use super::caught::{caught, forget};
 use super::config::{Listen, Order};
@@ -28,11 +28,6 @@ struct Taken {
     turn: Turn,
 }
 
-struct Running {
-    lane: Option<Lane>,
-    position: Position,
-}
-
 /// All that a listener has in its hands.
 pub(super) struct Hands<F> {
     listen: Listen,
@@ -41,7 +36,8 @@ pub(super) struct Hands<F> {
     acker: Acker,
     counts: Counts,
     tasks: JoinSet<()>,
-    running: HashMap<Id, Running>,
+    /// The lane of each delivery that is being handled.
+    running: HashMap<Id, Option<Lane>>,
     /// Lanes of which a delivery is running or ready, and those that wait behind it.
     lanes: HashMap<Lane, VecDeque<Taken>>,
     /// Deliveries that only wait for a free hand.
@@ -121,7 +117,6 @@ where
             let Some((lane, Taken { delivery, turn })) = self.ready.pop_front() else {
                 return;
             };
-            let position = delivery.position.clone();
             let work = handle(
                 self.handler.clone(),
                 delivery,
@@ -131,16 +126,16 @@ where
                 self.counts.clone(),
             );
             let id = self.tasks.spawn(work).id();
-            self.running.insert(id, Running { lane, position });
+            self.running.insert(id, lane);
         }
     }
 
     /// Waits until a delivery is finished, and goes on with the one behind it. Pending where nothing is in hand.
     pub(super) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((id, _)) = ready!(self.poll_ended(cx)) else {
+        let Some(id) = ready!(self.poll_ended(cx)) else {
             return Poll::Pending;
         };
-        if let Some(Running { lane, .. }) = self.running.remove(&id) {
+        if let Some(lane) = self.running.remove(&id) {
             self.taken -= 1;
             if let Some(lane) = lane {
                 match self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
@@ -153,43 +148,31 @@ where
         Poll::Ready(())
     }
 
-    /// The task that ended, and whether it was stopped before it could settle its delivery.
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Id, bool)>> {
+    /// The task that ended.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Id>> {
         let ended = ready!(self.tasks.poll_join_next_with_id(cx));
         Poll::Ready(ended.map(|ended| match ended {
-            Ok((id, ())) => (id, false),
+            Ok((id, ())) => id,
             Err(error) => {
                 let id = error.id();
                 // What a handler left behind may panic as it goes.
                 if let Ok(panic) = error.try_into_panic() {
                     forget(panic);
                 }
-                (id, true)
+                id
             }
         }))
     }
 
-    /// Stops every handler, and gives back what is not finished so that others get it soon.
-    pub(super) async fn give_back(&mut self) {
+    /// Stops every handler, and lets go of what is not finished. It is not nacked: nothing failed, and what was on its last
+    /// attempt must not go to the dead letters for it. The others get it when the consumer is closed.
+    pub(super) async fn let_go(&mut self) {
         self.tasks.abort_all();
-        let mut left = Vec::new();
-        while let Some((id, unsettled)) = poll_fn(|cx| self.poll_ended(cx)).await {
-            if let Some(running) = self.running.remove(&id).filter(|_| unsettled) {
-                left.push(running.position);
-            }
-        }
-        let ready = self.ready.drain(..).map(|(_, taken)| taken);
-        let waiting = self.lanes.drain().flat_map(|(_, waiting)| waiting);
-        left.extend(ready.chain(waiting).map(|taken| taken.delivery.position));
+        while poll_fn(|cx| self.poll_ended(cx)).await.is_some() {}
+        self.running.clear();
+        self.ready.clear();
+        self.lanes.clear();
         self.taken = 0;
-        let verdict = Verdict::Nack {
-            delay: None,
-            reason: Some("the listener stopped before the handler had ended".into()),
-        };
-        for position in left {
-            let settled = self.acker.settle(&position, verdict.clone()).await;
-            self.counts.settled(settled);
-        }
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn run<C, F, Fut, E>(
             }
         }
     }
-    hands.give_back().await;
+    hands.let_go().await;
     if let Err(error) = consumer.close().await {
         counts.ended(error);
     }
