@@ -86,8 +86,8 @@ async fn find(shared: &Arc<Shared>, buried: &Buried) -> Result<Option<Record>, E
         if offset < inner.log.first() {
             return Ok(None);
         }
-        if let Some(entry) = inner.log.at(offset) {
-            return Ok(Some(entry.record.clone()));
+        if let Some((record, _time)) = inner.log.at(offset) {
+            return Ok(Some(record.clone()));
         }
     }
     #[cfg(feature = "durable")]

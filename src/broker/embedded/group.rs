@@ -55,6 +55,21 @@ pub(crate) trait Source {
 
     /// Hands a delivery out. `false`: not at hand now, and nothing was handed out.
     fn give(&mut self, place: Place, offset: u64, attempt: u32, generation: u64) -> bool;
+
+    /// Hands out deliveries of `count` offsets, up to the first that is not at hand now. Returns how many.
+    fn give_run(
+        &mut self,
+        place: Place,
+        from: u64,
+        count: usize,
+        attempt: u32,
+        generation: u64,
+    ) -> usize {
+        (from..)
+            .take(count)
+            .take_while(|&offset| self.give(place, offset, attempt, generation))
+            .count()
+    }
 }
 
 /// What a take came to.

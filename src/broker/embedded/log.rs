@@ -1,11 +1,18 @@
 //! One partition: which offsets there are, what of them is at hand, and what has to go. Pure.
 
+mod tail;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
-use crate::broker::{Record, Topic, TopicConfig, WhenFull};
+use crate::broker::{Record, TopicConfig, WhenFull};
 
+#[cfg(feature = "durable")]
 use super::entry::Entry;
 use super::partition::RunOf;
+use tail::Tail;
+pub(crate) use tail::{Gone, Part, PartTimes};
 
 /// How much of a partition that is on disk is at hand in memory as well, in bytes of its records.
 const AT_HAND: u64 = 1024 * 1024;
@@ -21,16 +28,15 @@ pub(crate) struct Run {
 }
 
 /// A partition's records are numbered `first..next`, and `..end` once those on their way to the disk have arrived. The
-/// newest of them are at hand in `tail`: all of them, where there is no disk.
+/// newest of them, up to `next`, are at hand in `tail`: all of them, where there is no disk.
 #[derive(Debug)]
 pub(crate) struct Log {
     first: u64,
-    next: u64,
     end: u64,
     bytes: u64,
-    tail: VecDeque<Entry>,
-    /// Bytes in `tail`.
-    warm: u64,
+    tail: Tail,
+    /// Of the newest record.
+    time: u64,
     /// Everything on disk or on its way there, oldest first. `None` where there is no disk.
     runs: Option<VecDeque<Run>>,
     max_records: u64,
@@ -62,11 +68,10 @@ impl Log {
     fn new(config: &TopicConfig, first: u64, next: u64, runs: Option<VecDeque<Run>>) -> Self {
         let mut log = Self {
             first,
-            next,
             end: next,
             bytes: runs.iter().flatten().map(|run| run.bytes).sum(),
-            tail: VecDeque::new(),
-            warm: 0,
+            tail: Tail::new(next),
+            time: 0,
             runs,
             max_records: 0,
             max_bytes: 0,
@@ -96,7 +101,7 @@ impl Log {
     /// The offset behind the newest record that can be read.
     #[inline]
     pub(crate) fn next(&self) -> u64 {
-        self.next
+        self.tail.next()
     }
 
     /// The offset that the next record will get.
@@ -110,70 +115,82 @@ impl Log {
         self.bytes
     }
 
-    /// The record at this offset, if it is at hand.
+    /// The record at this offset and its time, if it is at hand.
     #[inline]
-    pub(crate) fn at(&self, offset: u64) -> Option<&Entry> {
-        let from = self.next - self.tail.len() as u64;
-        let at = offset.checked_sub(from)?;
-        self.tail.get(usize::try_from(at).ok()?)
+    pub(crate) fn at(&self, offset: u64) -> Option<(&Record, u64)> {
+        self.tail.at(offset)
+    }
+
+    /// The record at this offset, if it is at hand, and those that lie together with it behind it, `most` at the most.
+    pub(crate) fn part(&self, offset: u64, most: usize) -> Option<Part<'_>> {
+        self.tail.part(offset, most)
     }
 
     /// The first offset at hand with this time or a later one. The flag says whether an older one may be on disk.
     pub(crate) fn find_time(&self, time: u64) -> (u64, bool) {
-        let from = self.next - self.tail.len() as u64;
-        let at = self.tail.partition_point(|entry| entry.time < time) as u64;
-        (from + at, at == 0 && from > self.first)
+        let found = self.tail.find_time(time);
+        (found, found == self.tail.from() && found > self.first)
+    }
+
+    /// The time of a record that is appended now. Times do not go back.
+    pub(crate) fn not_before(&mut self, time: u64) -> u64 {
+        self.time = self.time.max(time);
+        self.time
     }
 
     /// Makes room for one more record of this size, as far as the bounds say who has to go: the oldest, or, where they are
-    /// not dropped, those below `floor`, which every group has acknowledged. What goes is put into `out`.
+    /// not dropped, those below `floor`, which every group has acknowledged. What goes is put into `gone`.
     #[inline]
     pub(crate) fn make_room(
         &mut self,
         size: u64,
         floor: Option<u64>,
-        out: &mut Vec<Entry>,
+        gone: &mut Gone,
     ) -> Result<(), NoRoom> {
-        let may_go = if self.drops {
-            u64::MAX
-        } else {
-            floor.unwrap_or(0)
-        };
+        let may_go = self.may_go(floor);
         loop {
             let crowded = self.end - self.first >= self.max_records;
             if !crowded && self.bytes.saturating_add(size) <= self.max_bytes {
                 return Ok(());
             }
             match self.oldest(true) {
-                Some(oldest) if self.first + oldest.records <= may_go => self.remove(oldest, out),
+                Some(oldest) if self.first + oldest.records <= may_go => self.remove(oldest, gone),
                 _ => return Err(NoRoom),
             }
         }
     }
 
     /// Removes what is older than the topic keeps.
-    pub(crate) fn expire(&mut self, now: u64, out: &mut Vec<Entry>) {
+    pub(crate) fn expire(&mut self, now: u64, gone: &mut Gone) {
         let Some(since) = self.max_age.map(|age| now.saturating_sub(age)) else {
             return;
         };
+        if self.runs.is_none() {
+            self.tail.expire(since, gone);
+            self.first = self.tail.from();
+            self.bytes = self.tail.bytes();
+            return;
+        }
         while let Some(oldest) = self.oldest(false).filter(|oldest| oldest.time < since) {
-            self.remove(oldest, out);
+            self.remove(oldest, gone);
         }
     }
 
     /// What goes first: the oldest record where it is at hand, else the oldest run. `one`: a single record of it, whose
     /// size is not known any more; an equal share of the run's stands for it.
     fn oldest(&self, one: bool) -> Option<Run> {
-        if let Some(entry) = self.at(self.first) {
-            return Some(Run {
-                first: self.first,
-                records: 1,
-                bytes: entry.record.size() as u64,
-                time: entry.time,
-            });
+        if self.tail.from() == self.first {
+            if let Some((time, bytes)) = self.tail.oldest() {
+                return Some(Run {
+                    first: self.first,
+                    records: 1,
+                    bytes,
+                    time,
+                });
+            }
         }
         let run = *self.runs.as_ref()?.front()?;
-        let arrived = run.first + run.records <= self.next;
+        let arrived = run.first + run.records <= self.next();
         let share = Run {
             records: 1,
             bytes: run.bytes / run.records,
@@ -183,7 +200,7 @@ impl Log {
     }
 
     /// Removes the oldest record or run.
-    fn remove(&mut self, oldest: Run, out: &mut Vec<Entry>) {
+    fn remove(&mut self, oldest: Run, gone: &mut Gone) {
         self.first += oldest.records;
         self.bytes -= oldest.bytes;
         if let Some(runs) = &mut self.runs {
@@ -198,79 +215,72 @@ impl Log {
                 }
             }
         }
-        self.cool(out);
+        self.cool(gone);
     }
 
     /// Lets go of what is at hand but not retained any more, or more than is to be at hand of what is on disk.
-    fn cool(&mut self, out: &mut Vec<Entry>) {
+    fn cool(&mut self, gone: &mut Gone) {
         let on_disk = self.runs.is_some();
-        while self.next - (self.tail.len() as u64) < self.first || on_disk && self.warm > AT_HAND {
-            let Some(entry) = self.tail.pop_front() else {
-                return;
-            };
-            self.warm -= entry.record.size() as u64;
-            out.push(entry);
+        while self.tail.from() < self.tail.next()
+            && (self.tail.from() < self.first || on_disk && self.tail.bytes() > AT_HAND)
+        {
+            self.tail.pop(gone);
         }
     }
 
-    /// Makes room for a whole run in memory, where bounds in bytes do not matter. False: it has to be done one by one.
-    pub(crate) fn make_room_for(&mut self, run: &RunOf, out: &mut Vec<Entry>) -> bool {
+    /// Makes room for a whole run in memory. False: it is too much for all bounds together, or some of what would have to
+    /// go may not, and it has to be done one by one.
+    pub(crate) fn make_room_for(
+        &mut self,
+        run: &RunOf,
+        floor: Option<u64>,
+        gone: &mut Gone,
+    ) -> bool {
         let count = run.count as u64;
-        if self.max_bytes != u64::MAX && self.bytes.saturating_add(run.bytes) > self.max_bytes {
+        if count > self.max_records || run.bytes > self.max_bytes {
             return false;
         }
-        let there = self.end - self.first;
-        let crowd = there.saturating_add(count).saturating_sub(self.max_records);
-        if crowd == 0 {
+        let crowd = |log: &Self| {
+            let records = (log.end - log.first).saturating_add(count);
+            let bytes = log.bytes.saturating_add(run.bytes);
+            (
+                records.saturating_sub(log.max_records),
+                bytes.saturating_sub(log.max_bytes),
+            )
+        };
+        let (records, bytes) = crowd(self);
+        if (records, bytes) == (0, 0) {
             return true;
         }
-        if !self.drops || crowd > there {
-            return false;
+        self.tail.cut(records, bytes, self.may_go(floor), gone);
+        self.first = self.tail.from();
+        self.bytes = self.tail.bytes();
+        crowd(self) == (0, 0)
+    }
+
+    /// Records below this offset may make room for others.
+    #[inline]
+    fn may_go(&self, floor: Option<u64>) -> u64 {
+        if self.drops {
+            u64::MAX
+        } else {
+            floor.unwrap_or(0)
         }
-        let from = out.len();
-        let crowd_here = usize::try_from(crowd).unwrap_or(usize::MAX);
-        out.reserve(crowd_here);
-        out.extend(self.tail.drain(..crowd_here));
-        let bytes: u64 = out[from..]
-            .iter()
-            .map(|entry| entry.record.size() as u64)
-            .sum();
-        self.bytes -= bytes;
-        self.warm -= bytes;
-        self.first += crowd;
-        true
     }
 
     /// Appends a run for which there is room. Without a disk only.
-    pub(crate) fn append_run(
-        &mut self,
-        records: impl Iterator<Item = Record>,
-        run: &RunOf,
-        topic: &Topic,
-        time: u64,
-    ) {
-        let from = self.tail.len();
-        self.tail
-            .extend(records.map(|record| Entry { record, time }));
-        for entry in self.tail.range_mut(from..) {
-            entry.record.topic = topic.clone();
-        }
+    pub(crate) fn append_run(&mut self, records: VecDeque<Record>, run: &RunOf, time: u64) {
+        self.tail.push_run(records, run.bytes, time);
         self.bytes += run.bytes;
-        self.warm += run.bytes;
-        self.next += run.count as u64;
-        self.end = self.next;
+        self.end = self.tail.next();
     }
 
     /// Appends one record, for which there is room. Without a disk only.
     #[inline]
-    pub(crate) fn append(&mut self, entry: Entry) -> u64 {
-        let size = entry.record.size() as u64;
-        self.bytes += size;
-        self.warm += size;
-        self.tail.push_back(entry);
-        self.next += 1;
-        self.end = self.next;
-        self.next - 1
+    pub(crate) fn append(&mut self, record: Record, time: u64) {
+        self.bytes += record.size() as u64;
+        self.tail.push(record, time);
+        self.end = self.tail.next();
     }
 
     /// Gives the next offset to a record that is on its way to the disk: the first of a run, or one more of it.
@@ -297,12 +307,10 @@ impl Log {
 
     /// A promised run has arrived on the disk: it can be read.
     #[cfg(feature = "durable")]
-    pub(crate) fn arrived(&mut self, entries: Vec<Entry>, out: &mut Vec<Entry>) {
-        self.next += entries.len() as u64;
+    pub(crate) fn arrived(&mut self, entries: Vec<Entry>, gone: &mut Gone) {
         for entry in entries {
-            self.warm += entry.record.size() as u64;
-            self.tail.push_back(entry);
+            self.tail.push(entry.record, entry.time);
         }
-        self.cool(out);
+        self.cool(gone);
     }
 }

@@ -78,8 +78,7 @@ impl Shared {
         if let Some(store) = &self.store {
             return super::disk::offer(store, topic, partition, feed, most, self.now());
         }
-        let appended =
-            topic.partitions[partition as usize].append(&topic.name, feed, most, self.now());
+        let appended = topic.partitions[partition as usize].append(feed, most, self.now());
         Offered {
             first: appended.first,
             count: appended.count,

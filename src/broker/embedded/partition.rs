@@ -1,14 +1,18 @@
 //! One partition as producers and groups share it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::broker::{Record, Topic, TopicConfig, WhenFull};
+#[cfg(feature = "durable")]
+use crate::broker::Topic;
+use crate::broker::{Record, TopicConfig, WhenFull};
 use crate::sync::{Mutex, MutexGuard, lock};
 
+#[cfg(feature = "durable")]
 use super::entry::Entry;
-use super::log::Log;
+use super::log::{Gone, Log};
 
 pub(crate) struct Partition {
     inner: Mutex<Inner>,
@@ -49,7 +53,7 @@ pub(crate) trait Feed {
     fn run(&self, most: u64) -> RunOf;
 
     /// Takes the first `count`.
-    fn take_run(&mut self, count: usize) -> impl Iterator<Item = Record>;
+    fn take_run(&mut self, count: usize) -> VecDeque<Record>;
 }
 
 /// Records that go to one partition together.
@@ -87,9 +91,9 @@ impl Feed for Option<Record> {
         run
     }
 
-    fn take_run(&mut self, count: usize) -> impl Iterator<Item = Record> {
+    fn take_run(&mut self, count: usize) -> VecDeque<Record> {
         debug_assert!(count <= 1, "there is one");
-        Self::take(self).into_iter()
+        Self::take(self).into_iter().collect()
     }
 }
 
@@ -149,9 +153,9 @@ impl Inner {
         self.config.max_record_bytes.min(bytes)
     }
 
-    /// Whether the next record of the feed may be appended now. What had to go for it is put into `out`.
+    /// Whether the next record of the feed may be appended now. What had to go for it is put into `gone`.
     #[inline]
-    fn admit(&mut self, record: &Record, out: &mut Vec<Entry>) -> Result<(), Stop> {
+    fn admit(&mut self, record: &Record, gone: &mut Gone) -> Result<(), Stop> {
         let size = record.size();
         let max = self.max_size();
         if size > max {
@@ -159,7 +163,7 @@ impl Inner {
         }
         let floor = self.floor();
         self.log
-            .make_room(size as u64, floor, out)
+            .make_room(size as u64, floor, gone)
             .map_err(|_no_room| Stop::Full(self.config.when_full))
     }
 }
@@ -185,38 +189,34 @@ impl Partition {
     }
 
     /// Appends up to `most` records of a feed in memory, and tells who reads here.
-    pub(crate) fn append(
-        &self,
-        topic: &Topic,
-        feed: &mut impl Feed,
-        most: u64,
-        time: u64,
-    ) -> Appended {
-        let mut out = Vec::new();
+    pub(crate) fn append(&self, feed: &mut impl Feed, most: u64, time: u64) -> Appended {
+        let run = feed.run(most);
+        let mut gone = Gone::default();
         let mut inner = self.lock();
-        inner.log.expire(time, &mut out);
+        let time = inner.log.not_before(time);
+        inner.log.expire(time, &mut gone);
         let mut appended = Appended {
             first: inner.log.next(),
             count: 0,
             stop: None,
         };
-        let run = feed.run(most);
-        if run.largest <= inner.max_size() && inner.log.make_room_for(&run, &mut out) {
+        let floor = inner.floor();
+        if run.count > 1
+            && run.largest <= inner.max_size()
+            && inner.log.make_room_for(&run, floor, &mut gone)
+        {
             // Most often there is nothing to decide: all go in at once.
-            inner
-                .log
-                .append_run(feed.take_run(run.count), &run, topic, time);
+            inner.log.append_run(feed.take_run(run.count), &run, time);
             appended.count = run.count as u64;
         }
         while appended.count < most {
             let Some(record) = feed.front() else { break };
-            if let Err(stop) = inner.admit(record, &mut out) {
+            if let Err(stop) = inner.admit(record, &mut gone) {
                 appended.stop = Some(stop);
                 break;
             }
-            let Some(mut record) = feed.take() else { break };
-            record.topic = topic.clone();
-            inner.log.append(Entry { record, time });
+            let Some(record) = feed.take() else { break };
+            inner.log.append(record, time);
             appended.count += 1;
         }
         let readers = (appended.count > 0).then(|| Arc::clone(&inner.readers));
@@ -235,10 +235,11 @@ impl Partition {
         most: u64,
         time: u64,
     ) -> (Appended, Vec<Entry>, u64) {
-        let mut out = Vec::new();
+        let mut gone = Gone::default();
         let mut entries = Vec::new();
         let mut inner = self.lock();
-        inner.log.expire(time, &mut out);
+        let time = inner.log.not_before(time);
+        inner.log.expire(time, &mut gone);
         let mut appended = Appended {
             first: inner.log.end(),
             count: 0,
@@ -246,7 +247,7 @@ impl Partition {
         };
         while appended.count < most {
             let Some(record) = feed.front() else { break };
-            if let Err(stop) = inner.admit(record, &mut out) {
+            if let Err(stop) = inner.admit(record, &mut gone) {
                 appended.stop = Some(stop);
                 break;
             }
@@ -265,9 +266,9 @@ impl Partition {
     /// Records that were promised are on the disk: from now on they can be read.
     #[cfg(feature = "durable")]
     pub(crate) fn arrived(&self, entries: Vec<Entry>) {
-        let mut out = Vec::new();
+        let mut gone = Gone::default();
         let mut inner = self.lock();
-        inner.log.arrived(entries, &mut out);
+        inner.log.arrived(entries, &mut gone);
         let readers = Arc::clone(&inner.readers);
         drop(inner);
         // The oldest may be dropped for others now.

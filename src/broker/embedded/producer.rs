@@ -168,13 +168,13 @@ fn is_keyless(record: &Record) -> bool {
 }
 
 impl Run<'_> {
+    /// Whether a record of this topic goes to this partition.
     fn goes_along(&self, record: &Record) -> bool {
-        let here = if is_keyless(record) {
+        if is_keyless(record) {
             self.keyless
         } else {
             matches!(self.topic.choose(record), Ok(partition) if partition == self.partition)
-        };
-        here && record.topic == self.topic.name
+        }
     }
 }
 
@@ -182,7 +182,7 @@ impl Feed for Run<'_> {
     fn front(&self) -> Option<&Record> {
         self.records
             .front()
-            .filter(|record| self.goes_along(record))
+            .filter(|record| record.topic == self.topic.name && self.goes_along(record))
     }
 
     fn take(&mut self) -> Option<Record> {
@@ -192,8 +192,12 @@ impl Feed for Run<'_> {
     fn run(&self, most: u64) -> RunOf {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut run = RunOf::default();
+        let Some(first) = self.front() else {
+            return run;
+        };
         for record in self.records.iter().take(most) {
-            if !self.goes_along(record) {
+            // Most often they share one name, which need not be read then.
+            if record.topic != first.topic || !self.goes_along(record) {
                 break;
             }
             run.add(record);
@@ -201,8 +205,12 @@ impl Feed for Run<'_> {
         run
     }
 
-    fn take_run(&mut self, count: usize) -> impl Iterator<Item = Record> {
-        self.records.drain(..count)
+    fn take_run(&mut self, count: usize) -> VecDeque<Record> {
+        // The buffer as it came, unless most of it is empty.
+        if count == self.records.len() && self.records.capacity() / 2 <= count {
+            return std::mem::take(self.records);
+        }
+        self.records.drain(..count).collect()
     }
 }
 

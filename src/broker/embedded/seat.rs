@@ -225,7 +225,7 @@ impl Seat {
         // Not under its lock: what follows from the step may run wakers, and those may poll.
         let mut cache = std::mem::take(&mut *lock(&self.cache));
         let now = Instant::now();
-        let mut reader = Reader::new(&topics, &mut cache, self.shared.clock.at(now), max);
+        let mut reader = Reader::new(&topics, &mut cache, self.shared.clock.at(now));
         let (starts, taken, due) = self.group.step(&self.shared, |group| {
             group.touch(self.id, now);
             group.tick(now);

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
 
-use crate::broker::{Delivery, Position};
+use crate::broker::{Delivery, Position, Record, Topic};
 use crate::sync::MutexGuard;
 
 use super::clock::system_time;
 use super::entry::Entry;
 use super::group::{Place, Source};
+use super::log::{Gone, PartTimes};
 use super::partition::Inner;
 use super::topic::Topics;
 
@@ -69,24 +71,22 @@ pub(crate) struct Reader<'a> {
     cache: &'a mut Cache,
     open: Option<(Place, MutexGuard<'a, Inner>)>,
     now: u64,
-    max: usize,
     deliveries: Vec<Delivery>,
     /// Records that went out of retention meanwhile, to be dropped without locks.
-    out: Vec<Entry>,
+    gone: Gone,
     /// Partitions from which some did, and where they begin now.
     expired: Vec<(Place, u64)>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(topics: &'a Topics, cache: &'a mut Cache, now: u64, max: usize) -> Self {
+    pub(crate) fn new(topics: &'a Topics, cache: &'a mut Cache, now: u64) -> Self {
         Self {
             topics,
             cache,
             open: None,
             now,
-            max,
             deliveries: Vec::new(),
-            out: Vec::new(),
+            gone: Gone::default(),
             expired: Vec::new(),
         }
     }
@@ -99,18 +99,19 @@ impl<'a> Reader<'a> {
     /// The deliveries, and the partitions whose oldest records have gone.
     pub(crate) fn finish(self) -> (Vec<Delivery>, Vec<(Place, u64)>) {
         drop(self.open);
-        drop(self.out);
+        drop(self.gone);
         (self.deliveries, self.expired)
     }
 }
 
 impl Reader<'_> {
     /// The record, if it is at hand.
-    fn entry(&self, place: Place, offset: u64) -> Option<&Entry> {
+    fn record(&self, place: Place, offset: u64) -> Option<&Record> {
         let at_hand = self.open.as_ref().filter(|(open, _)| *open == place);
+        let at_hand = at_hand.and_then(|(_, inner)| inner.log.at(offset));
         at_hand
-            .and_then(|(_, inner)| inner.log.at(offset))
-            .or_else(|| self.cache.at(place, offset))
+            .map(|(record, _time)| record)
+            .or_else(|| Some(&self.cache.at(place, offset)?.record))
     }
 
     #[inline]
@@ -123,7 +124,7 @@ impl Reader<'_> {
         let topic = &self.topics.by_id[place.topic as usize];
         let mut inner = topic.partitions[place.partition as usize].lock();
         let first = inner.log.first();
-        inner.log.expire(self.now, &mut self.out);
+        inner.log.expire(self.now, &mut self.gone);
         if inner.log.first() != first {
             self.expired.push((place, inner.log.first()));
         }
@@ -142,38 +143,119 @@ impl Source for Reader<'_> {
     fn key(&mut self, place: Place, offset: u64) -> Option<u64> {
         self.open(place);
         let mut hasher = DefaultHasher::new();
-        self.entry(place, offset)?.record.key.hash(&mut hasher);
+        self.record(place, offset)?.key.hash(&mut hasher);
         Some(hasher.finish())
     }
 
     fn give(&mut self, place: Place, offset: u64, attempt: u32, generation: u64) -> bool {
+        self.give_run(place, offset, 1, attempt, generation) == 1
+    }
+
+    fn give_run(
+        &mut self,
+        place: Place,
+        from: u64,
+        count: usize,
+        attempt: u32,
+        generation: u64,
+    ) -> usize {
         self.open(place);
-        if let Some((_, inner)) = &self.open {
-            if let Some(entry) = inner.log.at(offset) {
-                if self.deliveries.len() == self.deliveries.capacity() {
-                    let left = self.max - self.deliveries.len();
-                    let there = usize::try_from(inner.log.next() - offset).unwrap_or(usize::MAX);
-                    self.deliveries.reserve(left.min(there).clamp(1, AHEAD));
-                }
-                let record = &entry.record;
-                self.deliveries.push(Delivery::new(
-                    record.clone(),
-                    Position::new(record.topic.clone(), place.partition, offset)
-                        .with_generation(generation),
-                    attempt,
-                    system_time(entry.time),
-                ));
-                return true;
+        let terms = Terms {
+            topic: &self.topics.by_id[place.topic as usize].name,
+            partition: place.partition,
+            generation,
+            attempt,
+        };
+        let before = self.deliveries.len();
+        if before == self.deliveries.capacity() {
+            self.deliveries.reserve(count.min(AHEAD));
+        }
+        loop {
+            let given = self.deliveries.len() - before;
+            let offset = from + given as u64;
+            if given == count {
+                return given;
+            }
+            if !self.give_part(&terms, offset, count - given)
+                && !self.give_kept(&terms, place, offset)
+            {
+                return given;
             }
         }
-        // What was read from disk is not needed again, unless it is redelivered.
+    }
+}
+
+/// What deliveries of one partition have in common.
+struct Terms<'a> {
+    topic: &'a Topic,
+    partition: u32,
+    generation: u64,
+    attempt: u32,
+}
+
+impl Reader<'_> {
+    /// Gives what lies together from this offset on, `most` at the most, if it is at hand.
+    fn give_part(&mut self, terms: &Terms<'_>, offset: u64, most: usize) -> bool {
+        let Some(part) = self
+            .open
+            .as_ref()
+            .and_then(|(_, inner)| inner.log.part(offset, most))
+        else {
+            return false;
+        };
+        let records = (offset..).zip(part.records);
+        match part.times {
+            PartTimes::Together(time) => {
+                let time = system_time(time);
+                self.deliveries
+                    .extend(records.map(|(offset, record)| terms.copy(record, offset, time)));
+            }
+            PartTimes::Each(times) => {
+                self.deliveries
+                    .extend(records.zip(times).map(|((offset, record), &time)| {
+                        terms.copy(record, offset, system_time(time))
+                    }));
+            }
+        }
+        true
+    }
+
+    /// Gives what was read from disk. It is not needed again, unless it is redelivered.
+    fn give_kept(&mut self, terms: &Terms<'_>, place: Place, offset: u64) -> bool {
         let Some(Entry { record, time }) = self.cache.take(place, offset) else {
             return false;
         };
-        let position = Position::new(record.topic.clone(), place.partition, offset)
-            .with_generation(generation);
-        self.deliveries
-            .push(Delivery::new(record, position, attempt, system_time(time)));
+        self.deliveries.push(Delivery {
+            record,
+            position: terms.position(offset),
+            attempt: terms.attempt,
+            time: system_time(time),
+        });
         true
+    }
+}
+
+impl Terms<'_> {
+    #[inline]
+    fn position(&self, offset: u64) -> Position {
+        Position::new(self.topic.clone(), self.partition, offset).with_generation(self.generation)
+    }
+
+    /// Records that came in a caller's own buffer have its name of the topic, not the broker's, which costs nothing to copy.
+    #[inline(always)]
+    fn copy(&self, record: &Record, offset: u64, time: SystemTime) -> Delivery {
+        Delivery {
+            record: Record {
+                topic: self.topic.clone(),
+                key: record.key.clone(),
+                partition: record.partition,
+                value: record.value.clone(),
+                headers: record.headers.clone(),
+                id: record.id.clone(),
+            },
+            position: self.position(offset),
+            attempt: self.attempt,
+            time,
+        }
     }
 }

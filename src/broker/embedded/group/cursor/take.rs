@@ -33,6 +33,16 @@ impl Pull<'_> {
         given
     }
 
+    /// Gives records for the first time, up to the first that is missing.
+    fn give_run(&mut self, from: u64, count: usize) -> usize {
+        let generation = self.generation;
+        let given = self.source.give_run(self.place, from, count, 1, generation);
+        if given < count {
+            self.missing.push((self.place, from + given as u64));
+        }
+        given
+    }
+
     fn key(&mut self, offset: u64) -> Option<u64> {
         let key = self.source.key(self.place, offset);
         if key.is_none() {
@@ -181,10 +191,7 @@ impl Cursor {
         let there = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
         let room = pull.max_in_flight.saturating_sub(self.slots.len());
         let count = want.min(there).min(room);
-        let given = (from..)
-            .take(count)
-            .take_while(|&offset| pull.give(offset, 1))
-            .count();
+        let given = pull.give_run(from, count);
         self.slots.extend(std::iter::repeat_n(Slot::NEW, given));
         self.out += given;
         self.out_until(first_deliveries(from, given), pull);
