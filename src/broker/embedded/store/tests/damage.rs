@@ -1,5 +1,7 @@
 //! Bits flip and files are cut: what is read is right, or it is told that it is not.
 
+use super::super::codec::seal;
+use super::super::rows::{MAIL, RUNS, Row, STATE};
 use super::disk::{Disk, Survives};
 use super::model::{Model, round};
 use super::*;
@@ -172,30 +174,93 @@ async fn damage_to_a_record_names_topic_partition_and_offset() {
     assert_eq!(values(&store, (0, 0)).await.expect("read").len(), 1);
 }
 
+/// Changes rows behind the store's back, each of which is right by itself.
+fn tamper<K: redb::Key + 'static>(
+    disk: &Disk,
+    table: redb::TableDefinition<'_, K, &'static [u8]>,
+    change: impl FnOnce(&mut redb::Table<'_, K, &'static [u8]>),
+) {
+    let database = redb::Database::builder()
+        .create_with_backend(disk.clone())
+        .expect("opens");
+    let transaction = database.begin_write().expect("begins");
+    change(&mut transaction.open_table(table).expect("there"));
+    transaction.commit().expect("committed");
+}
+
+// guarantee: K8
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_gone_are_noticed() {
+    let (store, disk) = store(SyncPolicy::Always, 2).await;
+    let mut model = Model::default();
+    for number in 0..5 {
+        round(&store, &mut model, number).await.expect("stored");
+    }
+    store.close().await.expect("closed");
+    for gone in 1..=5 {
+        let disk = Disk::with(disk.bytes());
+        tamper(&disk, MAIL, |mail| {
+            let row = mail.remove((0, &b"key"[..], gone)).expect("removed");
+            assert!(row.is_some());
+        });
+        let what = format!("message {gone} is gone");
+        let error = told(&disk, &model, &model, &what).await.expect("noticed");
+        let error = error.to_string();
+        assert!(error.contains("key \"key\" of mailbox #0"), "{error}");
+    }
+    let (_, recovered) = open(&disk, SyncPolicy::Always).await.expect("opens");
+    let bounds = recovered.topics[0].partitions[1];
+    for offset in bounds.first..bounds.next {
+        let disk = Disk::with(disk.bytes());
+        let mut removed = false;
+        tamper(&disk, RUNS, |runs| {
+            removed = runs.remove((0, 1, offset)).expect("removed").is_some();
+        });
+        let what = format!("the run from {offset} is gone");
+        let error = told(&disk, &model, &model, &what).await;
+        assert_eq!(error.is_some(), removed, "{what}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_format_of_another_release_is_named() {
-    use super::super::codec::seal;
-    use super::super::rows::{Row, STATE};
     let disk = empty_disk();
-    {
-        let database = redb::Database::builder()
-            .create_with_backend(disk.clone())
-            .expect("opens");
-        let transaction = database.begin_write().expect("begins");
-        {
-            let mut state = transaction.open_table(STATE).expect("there");
-            let key = Row::Format.bytes();
-            let row = seal(&key, 7_u32.to_le_bytes().to_vec());
-            state.insert(&*key, &*row).expect("written");
-        }
-        transaction.commit().expect("committed");
-    }
+    tamper(&disk, STATE, |state| {
+        let key = Row::Format.bytes();
+        let row = seal(&key, 7_u32.to_le_bytes().to_vec());
+        state.insert(&*key, &*row).expect("written");
+    });
     let refused = open(&disk, SyncPolicy::Always).await.map(|_| ());
     let refused = refused.expect_err("unknown");
     assert!(
         refused.to_string().contains("format version 7"),
         "{refused}"
     );
+}
+
+// guarantee: K8
+#[tokio::test(start_paused = true)]
+async fn a_position_that_is_gone_or_out_of_date_is_noticed() {
+    let (store, disk) = store(SyncPolicy::Always, 1).await;
+    commit(&store, "g", (0, 0), 1).await.expect("stored");
+    commit(&store, "g", (0, 0), 2).await.expect("stored");
+    store.close().await.expect("closed");
+    let key = Row::Group("g", (0, 0)).bytes();
+    let changes: [Option<u64>; 3] = [None, Some(1), Some(2)];
+    for change in changes {
+        let disk = Disk::with(disk.bytes());
+        tamper(&disk, STATE, |state| match change {
+            None => drop(state.remove(&*key).expect("removed")),
+            Some(offset) => {
+                let row = seal(&key, offset.to_le_bytes().to_vec());
+                drop(state.insert(&*key, &*row).expect("written"));
+            }
+        });
+        let opened = open(&disk, SyncPolicy::Always).await.map(|_| ());
+        let whole = change == Some(2);
+        assert_eq!(opened.is_ok(), whole, "{change:?}: {opened:?}");
+        assert!(whole || matches!(opened, Err(Error::Damaged { .. })));
+    }
 }
 
 /// A database of `redb` that is somebody else's.

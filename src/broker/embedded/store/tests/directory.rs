@@ -151,6 +151,8 @@ async fn what_is_no_store_is_named() {
         matches!(&refused, Err(Error::Damaged { path, .. }) if *path == dir.file()),
         "{refused:?}"
     );
+    let left = fs::read(dir.file()).expect("read");
+    assert!(left.is_empty(), "it is left as it is");
     fs::write(dir.file(), "a text of somebody else's").expect("written");
     let refused = open_dir(&dir.0).await.map(|_| ());
     assert!(

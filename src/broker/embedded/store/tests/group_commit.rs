@@ -42,6 +42,22 @@ async fn of_several_positions_the_last_one_counts() {
     assert_eq!(found, [(0, 5), (1, 2), (2, 7)]);
 }
 
+/// A position that somebody waits for may be in a later transaction than a newer one that nobody waits for.
+#[tokio::test(start_paused = true)]
+async fn the_last_position_counts_over_transactions_too() {
+    let (store, disk) = store(SyncPolicy::Always, 1).await;
+    let at = (0, 0);
+    for _ in 0..5000 {
+        store.submit(commit_op("other", at, 0, Some(Box::new(|_| ()))));
+    }
+    store.submit(commit_op("g", at, 1, Some(Box::new(|_| ()))));
+    store.submit(commit_op("g", at, 7, None));
+    store.close().await.expect("closed");
+    let (_, recovered) = open(&disk, SyncPolicy::Always).await.expect("opens");
+    let found = recovered.groups.iter().find(|found| found.group == "g");
+    assert_eq!(found.map(|found| found.committed), Some(7));
+}
+
 #[tokio::test(start_paused = true)]
 async fn everybody_is_told_in_order_and_never_from_within_the_call() {
     let (store, _) = store(SyncPolicy::Always, 2).await;

@@ -128,6 +128,19 @@ async fn a_failed_sync_on_demand_is_told_and_ends_the_store() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_failed_sync_at_the_close_is_told() {
+    for policy in [SyncPolicy::Os, SyncPolicy::Every(SECOND)] {
+        let (store, disk) = store(policy, 1).await;
+        append(&store, (0, 0), 0, entries(0..1))
+            .await
+            .expect("stored");
+        disk.fail(disk::Trouble::Sync, 0);
+        let failed = store.close().await;
+        assert!(matches!(failed, Err(Error::Storage { .. })), "{failed:?}");
+    }
+}
+
 /// The sync that nobody asked for fails: nothing is reported as stored from then on.
 #[tokio::test(start_paused = true)]
 async fn a_failed_sync_of_the_interval_ends_the_store() {
@@ -246,6 +259,17 @@ fn the_end_of_the_runtime_is_a_close_too() {
         let second = runtime();
         let refused = second.block_on(append(&store, (0, 0), 1, entries(1..2)));
         assert!(matches!(refused, Err(Error::Closed { .. })), "{refused:?}");
+        let (sender, told) = std::sync::mpsc::channel();
+        let caller = std::thread::current().id();
+        store.submit(commit_op(
+            "g",
+            (0, 0),
+            1,
+            Some(Box::new(move |_| {
+                let _ = sender.send(std::thread::current().id() != caller);
+            })),
+        ));
+        assert!(told.recv().expect("told"), "not from within the call");
         second.block_on(store.close()).expect("closed already");
         let left = disk.crashed(disk.actions(), disk::Survives::Nothing);
         let (other, recovered) = second
