@@ -48,6 +48,7 @@
     feature = "broker",
     doc = "* [`broker`]: topics, partitions, offsets and groups; in memory or on disk."
 )]
+//! * [`router`]: messages to keys, to every connection of the key and to its mailbox.
 //! * [`pump`]: moving items from a stream into a sink, and shutting down.
 //! * [`meter`]: everything that has a name, in one snapshot.
 //!
@@ -58,7 +59,7 @@
 //! * Each async function says under *Cancel safety* what a dropped future leaves behind. A wake is never lost with it.
 //! * Time is tokio's clock, so everything is exact under `tokio::time::pause`.
 //! * User code runs outside of locks: it may be slow, panic, or use the same queue again. The one exception is the `Hash`
-//!   and `Eq` of keys that rates are limited by.
+//!   and `Eq` of keys that rates are limited by or messages are routed to.
 //! * Nothing is spawned unless the documentation says so, and what is spawned ends with its handle.
 //! * A chain that is always ready spends tokio's cooperative budget and lets its neighbours run.
 
@@ -80,6 +81,7 @@ pub mod push;
 pub mod queue;
 #[cfg(feature = "rate")]
 pub mod rate;
+pub mod router;
 mod sync;
 mod wake;
 
@@ -93,6 +95,7 @@ pub use push::PushExt;
 pub use queue::{Overflow, PullError, PushError};
 #[cfg(feature = "rate")]
 pub use rate::{KeyedRateLimiter, Limited, RateLimit, RateLimiter};
+pub use router::Router;
 
 /// The two extension traits, and nothing else.
 pub mod prelude {

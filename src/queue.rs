@@ -38,6 +38,7 @@ mod control;
 mod error;
 #[cfg(feature = "tracing")]
 mod events;
+mod fit;
 mod look;
 mod permit;
 mod producer;
@@ -62,6 +63,7 @@ use std::time::Duration;
 pub use builder::{Builder, DropReason, Overflow, builder};
 pub use consumer::{Consumer, Drained};
 pub use error::{PullError, PushError};
+pub(crate) use fit::{Port, Unfit};
 pub use permit::Permit;
 pub use producer::Producer;
 pub use stats::QueueStats;

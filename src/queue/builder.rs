@@ -1,6 +1,7 @@
 //! How a queue is made.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::meter::{Kind, Naming, Sampler, TimeInQueue};
 
@@ -55,6 +56,8 @@ pub enum DropReason {
 ///
 /// Bounds: [`capacity`](Self::capacity) in items, [`max_weight`](Self::max_weight) in a unit of your own, or both. With
 /// neither, the capacity is 1,024 items; with a weight bound alone, the number of items is not bounded.
+///
+/// A clone builds another queue of the same kind, with the same closures.
 ///
 /// ```
 /// use pushpull::queue::{self, Overflow};
@@ -118,7 +121,7 @@ impl<T> Builder<T> {
     ) -> Self {
         assert!(max > 0, "a queue's weight bound must be at least 1");
         self.max_weight = Some(max);
-        self.weigh = Some(Box::new(weigh));
+        self.weigh = Some(Arc::new(weigh));
         self
     }
 
@@ -133,7 +136,7 @@ impl<T> Builder<T> {
     /// It runs outside of the queue's lock, on the task whose call dropped the item, and may use the queue itself. If
     /// it panics the panic goes on in that call, after the remaining items have been handed over.
     pub fn on_drop(mut self, on_drop: impl Fn(T, DropReason) + Send + Sync + 'static) -> Self {
-        self.on_drop = Some(Box::new(on_drop));
+        self.on_drop = Some(Arc::new(on_drop));
         self
     }
 
@@ -183,6 +186,32 @@ impl<T> Builder<T> {
     }
 }
 
+/// For those who build many queues and are the only ones to push into them.
+impl<T> Builder<T> {
+    /// Whether a push may have to wait.
+    pub(crate) fn waits(&self) -> bool {
+        self.overflow == Overflow::Wait
+    }
+
+    /// What an item weighs; user code.
+    pub(crate) fn weigh(&self, item: &T) -> usize {
+        self.weigh.as_ref().map_or(0, |weigh| weigh(item))
+    }
+}
+
+impl<T: 'static> Builder<T> {
+    /// Has `tap` told of everything that is dropped, before `on_drop` gets it.
+    pub(crate) fn tap_drops(mut self, tap: impl Fn(DropReason) + Send + Sync + 'static) -> Self {
+        let on_drop = self.on_drop.take();
+        self.on_drop(move |item, reason| {
+            tap(reason);
+            if let Some(on_drop) = &on_drop {
+                on_drop(item, reason);
+            }
+        })
+    }
+}
+
 impl<T: Send + 'static> Builder<T> {
     /// Names the queue, so that its counters are found in [`meter::registry`](crate::meter::registry).
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -199,6 +228,20 @@ fn timing(timed: bool) -> (Option<Sampler>, Option<TimeInQueue>) {
 #[cfg(not(feature = "histogram"))]
 const fn timing(_timed: bool) -> (Option<Sampler>, Option<TimeInQueue>) {
     (None, None)
+}
+
+impl<T> Clone for Builder<T> {
+    fn clone(&self) -> Self {
+        Self {
+            capacity: self.capacity,
+            max_weight: self.max_weight,
+            weigh: self.weigh.clone(),
+            overflow: self.overflow,
+            on_drop: self.on_drop.clone(),
+            naming: self.naming.clone(),
+            timed: self.timed,
+        }
+    }
 }
 
 impl<T> fmt::Debug for Builder<T> {

@@ -16,7 +16,8 @@ use super::victims::{OnDrop, Outlet, Victims};
 use super::waiters::{Key, Need, Node};
 use super::{DropReason, Overflow, PushError};
 
-pub(super) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+/// Shared by the queues of one builder and its clones.
+pub(super) type Weigh<T> = std::sync::Arc<dyn Fn(&T) -> usize + Send + Sync>;
 
 /// What all handles of a queue share.
 pub(super) struct Shared<T> {

@@ -1,10 +1,13 @@
 //! Items that leave a queue without being pulled, on their way to `on_drop`.
 
+use std::sync::Arc;
+
 use crate::wake::all;
 
 use super::DropReason;
 
-pub(super) type OnDrop<T> = Box<dyn Fn(T, DropReason) + Send + Sync>;
+/// Shared by the queues of one builder and its clones.
+pub(super) type OnDrop<T> = Arc<dyn Fn(T, DropReason) + Send + Sync>;
 
 /// Where items go that nobody will pull.
 pub(super) struct Outlet<'a, T> {

@@ -28,6 +28,11 @@ impl<T> State<T> {
         (key.is_none() || ahead.weight <= self.spare_weight()) && self.fits(need, ahead)
     }
 
+    /// Whether a push of this weight would be answered at once: it enters, or is refused for good.
+    pub(in crate::queue) fn would_answer(&self, weight: usize, key: Option<Key>) -> bool {
+        self.is_closed() || weight > self.max_weight || self.may_enter(Need::Room { weight }, key)
+    }
+
     /// What is not for this call: the claims of those ahead of a waiter, or what is held against newcomers.
     pub(super) fn ahead(&self, key: Option<Key>) -> Claims {
         match key {
