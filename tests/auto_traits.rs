@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures::stream::{Once, Pending};
-use pushpull::{batch, broadcast, meter, pull, pump, push, queue};
+use pushpull::{batch, broadcast, meter, pull, pump, push, queue, router};
 
 /// Neither `Send` nor `Sync`, but `Unpin`.
 type Local = Rc<()>;
@@ -137,6 +137,28 @@ auto_traits! {
     broadcast::LossySubscriber<Moved>: false false true;
     broadcast::Hub<u8>: true true true;
     broadcast::Hub<Moved>: false false true;
+}
+
+// Messages are moved under a lock; what is made or used with them asks for `Sync`, since clones are made outside of it.
+auto_traits! {
+    router::Router<u8, u8>: true true true;
+    router::Router<u8, Moved>: true true true;
+    router::Router<Local, u8>: false false true;
+    router::Router<u8, Pinned>: true true true;
+    router::Builder<u8, u8>: true true true;
+    router::Connection<u8>: true true true;
+    router::Connection<Moved>: true false true;
+    router::Connection<Local>: false false true;
+    router::Connection<Pinned>: true true true;
+    router::Routed: true true true;
+    router::RoutedMany: true true true;
+    router::RouterStats: true true true;
+    router::ConnectionStats: true true true;
+    router::RouteError<Moved>: true false true;
+    router::RouteError<Local>: false false true;
+    router::MailboxError: true true true;
+    router::mailbox::Memory<u8, u8>: true true true;
+    router::mailbox::Memory<u8, Moved>: false false true;
 }
 
 // Tasks and pumps are as their parts are.

@@ -5,7 +5,7 @@
 mod contract_kit;
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use contract_kit::probe::{Boom, Carry, Probe, Token};
@@ -13,12 +13,13 @@ use contract_kit::sink_rules::{self, SinkOperator};
 use contract_kit::stream_rules::{self, StreamOperator};
 use contract_kit::{broken, hold};
 use futures::stream::FusedStream;
-use futures::{Stream, StreamExt};
+use futures::{Sink, Stream, StreamExt};
 use pushpull::batch::{Batch, BatchPolicy};
 use pushpull::broadcast::{self, Lossy};
 use pushpull::prelude::*;
 use pushpull::push;
 use pushpull::queue::{self, Consumer};
+use pushpull::router::{Connection, RouteError, Router};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,6 +96,11 @@ fn streams() -> Vec<StreamOperator> {
             |inner| through_a_queue(inner),
             |token| vec![token.value]
         ),
+        stream_operator!(
+            spawned "router::Connection",
+            |inner| through_a_router(inner),
+            |(_, token)| vec![token.value]
+        ),
     ]
 }
 
@@ -146,6 +152,12 @@ fn sinks() -> Vec<SinkOperator> {
             tokio::spawn(rx.map(Ok).forward(inner));
             tx
         }),
+        sink_operator!(spawned "Router", Token, |inner| {
+            let router = Router::builder().connection_queue(queue::builder().capacity(4)).build();
+            let connection = router.connect(());
+            tokio::spawn(connection.map(|(_, token)| Ok(token)).forward(inner));
+            ToOne(Some(router))
+        }),
     ]
 }
 
@@ -167,6 +179,61 @@ fn through_a_queue(inner: impl Stream<Item = Token> + Send + 'static) -> Consume
         }
     });
     rx
+}
+
+/// A connection with a small queue that a task fills until the connection is gone.
+fn through_a_router(inner: impl Stream<Item = Token> + Send + 'static) -> Connection<Token> {
+    let router = Router::builder()
+        .connection_queue(queue::builder().capacity(2))
+        .build();
+    let connection = router.connect(());
+    tokio::spawn(async move {
+        let mut inner = Box::pin(inner);
+        while let Some(token) = inner.next().await {
+            if router
+                .push(&(), token)
+                .await
+                .is_ok_and(|routed| routed.connections == 0)
+            {
+                break;
+            }
+        }
+    });
+    connection
+}
+
+/// A router as a sink of messages to one key. A router outlives the closing of its sinks; this handle goes with it.
+#[derive(Debug)]
+struct ToOne(Option<Router<(), Token>>);
+
+impl ToOne {
+    fn router(&mut self) -> Pin<&mut Router<(), Token>> {
+        Pin::new(self.0.as_mut().expect("it is closed"))
+    }
+}
+
+impl Sink<Token> for ToOne {
+    type Error = RouteError<((), Token)>;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.router().poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, token: Token) -> Result<(), Self::Error> {
+        self.router().start_send(((), token))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.router().poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.0.is_some() {
+            ready!(self.router().poll_close(cx))?;
+            self.0 = None;
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 #[cfg(feature = "rate")]

@@ -32,6 +32,8 @@ pub(super) struct Rest<K, T> {
     live: Lines<T>,
     /// Connections that read from the mailbox still, by ticket.
     replaying: Vec<(u64, Arc<Line<T>>)>,
+    /// Connections that were closed while they replayed, and no number was known that they should end at.
+    leaving: Vec<(u64, Arc<Line<T>>)>,
 }
 
 /// The connections at one moment.
@@ -90,6 +92,7 @@ impl<K, T> Rest<K, T> {
             waiting: VecDeque::new(),
             live: Lines::None,
             replaying: Vec::new(),
+            leaving: Vec::new(),
         }
     }
 
@@ -98,7 +101,7 @@ impl<K, T> Rest<K, T> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        !self.taken && self.connections() == 0
+        !self.taken && self.connections() == 0 && self.leaving.is_empty()
     }
 
     pub(super) fn roll(&self, last: u64) -> Roll<T> {
@@ -167,6 +170,8 @@ impl<K, T> Rest<K, T> {
         if let Some(entry) = self.live.remove(ticket) {
             return Some(entry.line);
         }
+        // The connection that goes has the line too.
+        self.leaving.retain(|(own, _)| *own != ticket);
         let at = self.replays_at(ticket)?;
         Some(self.replaying.swap_remove(at).1)
     }
@@ -192,17 +197,25 @@ impl<K, T> Rest<K, T> {
         self.replaying.iter().position(|(own, _)| *own == ticket)
     }
 
-    /// Takes all connections out. Replays go on to the number `last`.
+    /// Takes all connections out. Replays go on to the number `last`, or until another one is given out.
     pub(super) fn disconnect(&mut self, last: u64) -> Closed<T> {
         let replaying = std::mem::take(&mut self.replaying);
-        for (_, line) in &replaying {
-            // With no number known it brings what there is.
-            let end = if last > 0 { last } else { u64::MAX };
-            let _once = line.end.set(end);
+        if last == 0 {
+            self.leaving.extend(replaying.iter().cloned());
+        }
+        for (_, line) in replaying.iter().filter(|_| last > 0) {
+            let _once = line.end.set(last);
         }
         Closed {
             lines: self.live.take(),
             replaying,
+        }
+    }
+
+    /// The message with this number is none for those who have left.
+    fn cut_off(&self, number: u64) {
+        for (_, line) in &self.leaving {
+            let _once = line.end.set(number.saturating_sub(1));
         }
     }
 }
@@ -216,7 +229,10 @@ impl<K, T> Spot<K, T> {
         }
         let number = number.unwrap_or(self.last + 1);
         self.last = self.last.max(number);
-        let roll = self.busy.as_ref().map(|rest| rest.roll(self.last));
+        let roll = self.busy.as_ref().map(|rest| {
+            rest.cut_off(number);
+            rest.roll(self.last)
+        });
         Given::Out(number, roll.unwrap_or(Roll::NOBODY))
     }
 }
