@@ -99,7 +99,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Reads what a device has been sent, and says how much it missed.
 async fn count(mut device: Connection<Arc<str>>) -> (u64, u64) {
-    let waiting = device.stats().queued;
+    let waiting = device.stats().queued as u64;
     let mut seen = 0;
     while seen < waiting {
         device.pull().await;

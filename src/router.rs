@@ -52,6 +52,7 @@ mod connection;
 mod core;
 mod delivery;
 mod error;
+mod keyed;
 mod lines;
 pub mod mailbox;
 mod pushing;
@@ -73,9 +74,9 @@ use std::sync::atomic::Ordering;
 use futures_util::stream::{self, StreamExt};
 
 use self::core::{Core, Handle};
+use self::keyed::Keyed;
 use self::lines::Line;
 use self::pushing::AtOnce;
-use self::registry::Keyed;
 use self::sink::SinkSide;
 use crate::coop;
 

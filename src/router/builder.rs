@@ -42,7 +42,7 @@ impl<K, T> Builder<K, T> {
     ///         queue::builder()
     ///             .capacity(2)
     ///             .overflow(Overflow::DropNewest)
-    ///             .on_drop(|(seq, text): (u64, &str), _| assert_eq!((seq, text), (3, "three"))),
+    ///             .on_drop(|(seq, text): (u64, &str), why| eprintln!("{seq}, {text}: {why:?}")),
     ///     )
     ///     .build();
     /// let mut ann = router.connect("ann");

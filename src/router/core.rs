@@ -4,9 +4,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::keyed::Borrowed;
 use super::lines::Line;
 use super::mailbox::Store;
-use super::registry::{Borrowed, Registry};
+use super::registry::Registry;
 use super::spot::Closed;
 use super::turn::Turn;
 use crate::queue;

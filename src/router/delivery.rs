@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::keyed::Borrowed;
 use super::lines::{Entry, Line};
-use super::registry::Borrowed;
 use crate::queue::{DropReason, Unfit};
 use crate::wake::all;
 

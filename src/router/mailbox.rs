@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use memory::Memory;
 
-use super::registry::Keyed;
+use super::keyed::Keyed;
 
 /// Keeps the messages of each key under numbers that it gives out: 1 for the first, then one more each time.
 ///

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::delivery::{Delivered, Hold, One};
+use super::keyed::{Borrowed, Keyed};
 use super::lines::Lines;
-use super::registry::{Borrowed, Keyed, Visit};
+use super::registry::Visit;
 use super::spot::{Given, Roll};
 use super::storing::Storing;
 use super::turn::Turn;

@@ -1,11 +1,11 @@
 //! Which keys there are: sharded, so that pushes to different keys seldom meet.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::keyed::{AsIs, Borrowed, Keyed, Sought, owned};
 use super::lines::Line;
 use super::spot::{Caught, Closed, Given, Rest, Roll, Spot};
 use super::turn::Waiter;
@@ -74,92 +74,6 @@ pub(super) struct Joined {
     pub(super) last: u64,
     /// It is the key's only one.
     pub(super) first: bool,
-}
-
-/// A key with its hash, so that it is hashed once for shard and table.
-pub(super) struct Keyed<K> {
-    hash: u64,
-    pub(super) key: K,
-}
-
-impl<K> Keyed<K> {
-    pub(super) const fn as_sought(&self) -> Borrowed<'_, K> {
-        (self.hash, &self.key)
-    }
-}
-
-/// A key that is somebody else's, with its hash.
-pub(super) type Borrowed<'k, K> = (u64, &'k K);
-
-impl<K: Eq> PartialEq for Keyed<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.key == other.key
-    }
-}
-
-impl<K: Eq> Eq for Keyed<K> {}
-
-impl<K> Hash for Keyed<K> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// A key that is looked for, owned or not.
-pub(super) trait Sought<K> {
-    fn parts(&self) -> (u64, &K);
-}
-
-impl<K> Sought<K> for Keyed<K> {
-    fn parts(&self) -> (u64, &K) {
-        (self.hash, &self.key)
-    }
-}
-
-impl<K> Sought<K> for Borrowed<'_, K> {
-    fn parts(&self) -> (u64, &K) {
-        *self
-    }
-}
-
-impl<'a, K: 'a> Borrow<dyn Sought<K> + 'a> for Keyed<K> {
-    fn borrow(&self) -> &(dyn Sought<K> + 'a) {
-        self
-    }
-}
-
-impl<K: Eq> PartialEq for dyn Sought<K> + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl<K: Eq> Eq for dyn Sought<K> + '_ {}
-
-impl<K> Hash for dyn Sought<K> + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.parts().0);
-    }
-}
-
-/// The hash has been made already.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }
 
 /// Of the bits in the middle: a table uses those at both ends.
@@ -251,6 +165,9 @@ impl<K, T> Spot<K, T> {
         }
     }
 }
+
+/// Whose turn it is, of which key.
+type Next<K, T> = (Waiter<K, T>, Arc<Keyed<K>>);
 
 /// What is dropped outside of the lock.
 type Gone<K, T> = (Option<Box<Rest<K, T>>>, Option<(Keyed<K>, Spot<K, T>)>);
@@ -347,7 +264,7 @@ impl<K: Eq + Hash, T> Registry<K, T> {
         &self,
         key: &Borrowed<'_, K>,
         number: Option<u64>,
-    ) -> Option<(Waiter<K, T>, Arc<Keyed<K>>)> {
+    ) -> Option<Next<K, T>> {
         let mut table = self.shard(key.0).table.lock();
         let spot = table.keys.get_mut(key as &dyn Sought<K>)?;
         if let Some(number) = number {
@@ -510,13 +427,5 @@ impl<K: Clone + Eq + Hash, T> Registry<K, T> {
             drop(table);
             made = Some((owned(&sought), Box::new(Rest::new(Arc::clone(key)))));
         }
-    }
-}
-
-/// A copy of a key. Made and dropped outside of locks.
-fn owned<K: Clone>(key: &Borrowed<'_, K>) -> Keyed<K> {
-    Keyed {
-        hash: key.0,
-        key: key.1.clone(),
     }
 }

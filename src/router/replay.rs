@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MailboxError;
 use super::core::Core;
+use super::keyed::Keyed;
 use super::lines::Line;
 use super::mailbox::{BoxFuture, Store};
-use super::registry::Keyed;
 use super::spot::Caught;
 
 /// How many messages are read at a time.

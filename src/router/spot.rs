@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::keyed::Keyed;
 use super::lines::{Entry, Line, Lines};
-use super::registry::Keyed;
 use super::turn::Waiter;
 use crate::queue::Port;
 

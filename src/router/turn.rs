@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::registry::{Asked, Keyed};
+use super::keyed::Keyed;
+use super::registry::Asked;
 use super::spot::Roll;
 
 /// One who waits for the turn, and gets it in this way.

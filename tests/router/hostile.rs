@@ -197,12 +197,12 @@ fn a_mailbox_that_talks_nonsense_does_not_hang_a_replay() {
 
 /// A key whose drop and clone use the router.
 #[derive(Debug)]
-struct Nosy(u32, Option<Router<Nosy, u32>>);
+struct Nosy(u32, Option<Router<Self, u32>>);
 
 impl Nosy {
     fn look(&self) {
         if let Some(router) = &self.1 {
-            let _online = router.is_online(&Nosy(self.0, None));
+            let _online = router.is_online(&Self(self.0, None));
             let _keys = router.stats().keys;
         }
     }

@@ -6,8 +6,10 @@ use pushpull::queue::DropReason;
 
 use super::*;
 
+type Five = (Router<Key, u32>, Connection<u32>, Vec<(u64, DropReason)>);
+
 /// Five messages to a key with one connection that has room for two, and is not pulled from.
-fn five(overflow: Overflow) -> (Router<Key, u32>, Connection<u32>, Vec<(u64, DropReason)>) {
+fn five(overflow: Overflow) -> Five {
     let dropped = Arc::new(Mutex::new(Vec::new()));
     let drops = dropped.clone();
     let queue = bounded(2)
