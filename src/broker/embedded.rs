@@ -9,6 +9,8 @@ mod disk;
 mod entry;
 mod group;
 mod log;
+#[cfg(feature = "durable")]
+mod mailbox;
 mod offer;
 mod partition;
 mod partitioner;
@@ -17,7 +19,6 @@ mod seat;
 mod shared;
 mod stats;
 #[cfg(feature = "durable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "mailboxes come over it"))]
 mod store;
 mod take;
 mod topic;
@@ -28,6 +29,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use consumer::Consumer;
+#[cfg(feature = "durable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
+pub use mailbox::{DiskMailbox, Letter};
 pub use producer::Producer;
 pub use stats::{BrokerStats, GroupStats, TopicStats};
 
@@ -133,6 +137,18 @@ impl Broker {
     /// A consumer. It becomes a member of its group when it subscribes.
     pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
         Consumer::new(Arc::clone(&self.shared), config)
+    }
+
+    /// The mailbox of this name in the broker's store, for a [`Router`](crate::Router). It comes into being where there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Unsupported`](Error::Unsupported) where the broker is in memory; [`InvalidTopic`](Error::InvalidTopic) for a name that
+    /// a topic could not have either; what befell the store.
+    #[cfg(feature = "durable")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
+    pub async fn mailbox<K, T>(&self, name: &str) -> Result<DiskMailbox<K, T>, Error> {
+        DiskMailbox::open(Arc::clone(&self.shared), name).await
     }
 
     /// What this broker can do.
