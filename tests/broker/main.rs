@@ -2,7 +2,11 @@
 #![cfg(feature = "broker")]
 
 mod cancel;
+#[cfg(feature = "durable")]
+mod dir;
 mod extremes;
 mod hostile;
+#[cfg(feature = "durable")]
+mod mailbox;
 mod sink;
 mod stress;

@@ -243,7 +243,8 @@ where
             let found = self.store.mail_after(self.id, key.clone(), after, limit);
             let mut found = found.await.map_err(MailboxError::new)?;
             let old = found.iter().take_while(|mail| mail.time < since).count();
-            if let Some(last) = found.drain(..old).next_back() {
+            let last_old = found.drain(..old).next_back();
+            if let Some(last) = last_old {
                 self.store.submit(Op::TrimMail {
                     box_id: self.id,
                     key: key.clone(),

@@ -14,6 +14,8 @@ pub struct BrokerStats {
     pub topics: Vec<TopicStats>,
     /// Each group, in alphabetical order.
     pub groups: Vec<GroupStats>,
+    /// Pushes, commits and messages that are on their way to the disk.
+    pub backlog: usize,
 }
 
 /// What a topic holds, all its partitions together. `pushed = removed + records` at any time.
@@ -78,6 +80,14 @@ impl Shared {
             })
             .collect();
         groups.sort_unstable_by(|one, two| one.group.cmp(&two.group));
-        BrokerStats { topics, groups }
+        #[cfg(feature = "durable")]
+        let backlog = self.store.as_ref().map_or(0, super::store::Store::backlog);
+        #[cfg(not(feature = "durable"))]
+        let backlog = 0;
+        BrokerStats {
+            topics,
+            groups,
+            backlog,
+        }
     }
 }
