@@ -199,8 +199,10 @@ impl ConsumerConfig {
 
 /// When a durable broker makes what it stores outlive a crash.
 ///
-/// A push returns when the record is stored as far as the policy says. Closing the broker syncs under every policy. A store
-/// that was closed opens at once; after a crash all of it is read once, and what was being written is cut off.
+/// A push returns when the record is stored as far as the policy says. Closing the broker syncs under every policy.
+///
+/// After a crash, opening reads all of the store once to check it, and cuts off what was being written. After a close it
+/// does so up to 1 GiB; records of a larger store are checked when they are read.
 #[cfg(feature = "durable")]
 #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub(super) struct Message<'a> {
 }
 
 /// A mailbox and a key in it.
-type At<'a> = (u32, &'a [u8]);
+pub(super) type At<'a> = (u32, &'a [u8]);
 type Letters<'t> = Table<'t, (u32, &'static [u8], u64), &'static [u8]>;
 
 fn row_key((box_id, key): At<'_>, seq: u64) -> Vec<u8> {
@@ -55,7 +55,7 @@ fn encode(previous: u64, message: &Message<'_>) -> Vec<u8> {
     body
 }
 
-fn decode(at: At<'_>, seq: u64, row: &[u8]) -> Result<(u64, Mail), Fault> {
+pub(super) fn decode(at: At<'_>, seq: u64, row: &[u8]) -> Result<(u64, Mail), Fault> {
     let decoded = unseal(&row_key(at, seq), row).and_then(|body| {
         let mut reader = Reader::new(body);
         let previous = reader.u64()?;

@@ -25,9 +25,17 @@ const PATH: &str = "/the/store/broker.redb";
 
 /// Opens what lies on a disk.
 async fn open(disk: &Disk, policy: SyncPolicy) -> Result<(Store, Recovered), Error> {
+    open_checked(disk, policy, open::CHECKED).await
+}
+
+async fn open_checked(
+    disk: &Disk,
+    policy: SyncPolicy,
+    checked: u64,
+) -> Result<(Store, Recovered), Error> {
     let disk = Arc::new(disk.clone());
-    let opened =
-        tokio::task::spawn_blocking(move || open::existing(disk, PATH.into(), policy)).await;
+    let opening = move || open::existing(disk, PATH.into(), policy, checked);
+    let opened = tokio::task::spawn_blocking(opening).await;
     let (writer, recovered) = opened
         .expect("nothing panics here")
         .map_err(|fault| fault.told(PATH.as_ref(), "opening"))?;
