@@ -9,6 +9,7 @@ mod fair;
 #[expect(dead_code, reason = "what the benches of peers need beside")]
 mod harness;
 mod memory;
+mod router;
 mod table;
 
 use std::process::ExitCode;
@@ -24,7 +25,11 @@ pub(crate) struct Held {
 
 type Concept = (&'static str, fn() -> Vec<Held>);
 
-const CONCEPTS: &[Concept] = &[("memory", memory::cases), ("partitions", fair::cases)];
+const CONCEPTS: &[Concept] = &[
+    ("memory", memory::cases),
+    ("partitions", fair::cases),
+    ("router", router::cases),
+];
 
 fn main() -> ExitCode {
     // `cargo bench` says `--bench`; `cargo test` says nothing, and wants to know only whether the benches still run.
