@@ -236,3 +236,27 @@ impl<K, T> Spot<K, T> {
         Given::Out(number, roll.unwrap_or(Roll::NOBODY))
     }
 }
+
+#[cfg(all(test, not(pushpull_loom)))]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::router::registry::Registry;
+
+    #[test]
+    fn who_left_the_line_takes_no_memory() {
+        let registry = Registry::<u8, u8>::new(true);
+        let mut rest = Rest::<u8, u8>::new(registry.keyed(&1));
+        assert!(rest.take_turn());
+        let (first, _stays) = oneshot::channel();
+        let mut gone = Vec::new();
+        rest.wait(first, &mut gone);
+        for _ in 0..1_000 {
+            rest.wait(oneshot::channel().0, &mut gone);
+        }
+        assert!(rest.waiting.len() < 10, "{}", rest.waiting.len());
+        assert_eq!(rest.waiting.len() + gone.len(), 1_001);
+        assert!(!rest.waiting[0].is_closed());
+    }
+}

@@ -87,7 +87,7 @@ fn in_line_for_the_turn() {
 }
 
 #[test]
-fn those_who_left_the_line_take_no_memory() {
+fn those_who_left_the_line_are_passed_over() {
     let router = router(1, Overflow::Wait);
     let mut ann = router.connect("ann");
     now(router.push(&"ann", 0)).unwrap();

@@ -80,6 +80,8 @@ struct Slow {
     before: AtomicUsize,
     /// How often it is pending after it has stored.
     after: AtomicUsize,
+    /// How often the question for the last number is pending once it is known.
+    asked: AtomicUsize,
     fails: AtomicUsize,
     reads_fail: AtomicUsize,
     appends: AtomicU64,
@@ -92,6 +94,7 @@ impl Slow {
             memory: Memory::new().retain(usize::MAX),
             before: AtomicUsize::new(before),
             after: AtomicUsize::new(after),
+            asked: AtomicUsize::new(0),
             fails: AtomicUsize::new(0),
             reads_fail: AtomicUsize::new(0),
             appends: AtomicU64::new(0),
@@ -149,7 +152,9 @@ impl Mailbox<Key, u32> for Slow {
     }
 
     async fn last(&self, key: &Key) -> Result<u64, MailboxError> {
-        self.memory.last(key).await
+        let last = self.memory.last(key).await;
+        self.pause(self.asked.load(Ordering::Relaxed)).await;
+        last
     }
 }
 

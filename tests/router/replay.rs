@@ -210,6 +210,50 @@ async fn a_message_on_its_way_is_seen_once() {
     }
 }
 
+/// Stored and given out between the last look into the mailbox and the moment of going live.
+#[test]
+fn a_message_at_the_last_moment_is_not_lost() {
+    let mailbox = Slow::new(0, 0);
+    let router = Router::builder().mailbox(mailbox.clone()).build();
+    now(router.push(&"ann", 1)).unwrap();
+    mailbox.asked.store(1, Ordering::Relaxed);
+    let mut ann = router.connect_from("ann", 0);
+    // It has read everything, and knows that it has.
+    assert_eq!(rest(&mut ann).0, [(1, 1)]);
+    now(router.push(&"ann", 2)).unwrap();
+    assert_eq!(rest(&mut ann).0, [(2, 2)]);
+    assert!(ann.is_replaying());
+    mailbox.asked.store(0, Ordering::Relaxed);
+    assert_eq!(rest(&mut ann).0, []);
+    now(router.push(&"ann", 3)).unwrap();
+    assert_eq!(rest(&mut ann).0, [(3, 3)]);
+    assert!(!ann.is_replaying());
+    assert_eq!((ann.missed(), ann.stats().replayed), (0, 2));
+}
+
+/// A logout where the router knows no number yet: what is pushed after it is not for who has gone.
+#[test]
+fn a_logout_ends_a_replay_before_what_comes_after_it() {
+    let router = stored();
+    for n in 0..300 {
+        now(router.push(&"ann", n)).unwrap();
+    }
+    let mut ann = router.connect_from("ann", 0);
+    let mut bob = router.connect_from("ann", 0);
+    assert_eq!(router.stats().keys, 1);
+    assert_eq!(router.disconnect(&"ann"), 2);
+    assert!(!router.is_online(&"ann"));
+    assert_eq!(seqs(&mut bob), numbers(1, 300));
+    for n in 300..600 {
+        assert_eq!(now(router.push(&"ann", n)).unwrap().connections, 0);
+    }
+    let (got, ended) = rest(&mut ann);
+    assert_eq!((got.len(), ended), (300, true));
+    assert_eq!(rest(&mut bob), (vec![], true));
+    drop((ann, bob));
+    assert_eq!(router.stats().keys, 0);
+}
+
 #[test]
 fn a_logout_ends_a_replay_at_what_there_is() {
     let router = stored();

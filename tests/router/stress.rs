@@ -121,8 +121,9 @@ impl Mailbox<Key, u32> for Lazy {
     }
 
     async fn last(&self, key: &Key) -> Result<u64, MailboxError> {
+        let last = self.0.last(key).await;
         tokio::task::yield_now().await;
-        self.0.last(key).await
+        last
     }
 }
 
