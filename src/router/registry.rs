@@ -25,6 +25,8 @@ pub(super) struct Registry<K, T> {
 /// Lines of memory of its own.
 #[repr(align(128))]
 struct Shard<K, T> {
+    /// Held for a look at one key and a few words, most often: taking and giving back a lock that has to be asked for
+    /// sleepers would cost a push more than that. Where a table grows, who comes meanwhile looks again, and then sleeps.
     table: Lock<Table<K, T>>,
     tally: Tally,
 }

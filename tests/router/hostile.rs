@@ -90,6 +90,38 @@ fn a_waker_may_panic_and_every_connection_has_the_message() {
     }
 }
 
+struct PushingWaker(Router<Key, u32>, AtomicUsize);
+
+impl Wake for PushingWaker {
+    fn wake(self: Arc<Self>) {
+        let mut push = Box::pin(self.0.push(&"ann", 9));
+        let waits = poll(&mut push).is_pending();
+        self.1.fetch_add(usize::from(waits), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_waker_may_push_to_the_same_key_and_finds_the_turn_taken() {
+    for connections in [1, 2] {
+        let router = router(8, Overflow::Wait);
+        let mut all: Vec<_> = (0..connections).map(|_| router.connect("ann")).collect();
+        now(router.push(&"ann", 0)).unwrap();
+        let pushing = Arc::new(PushingWaker(router.clone(), AtomicUsize::new(0)));
+        let waker = Waker::from(pushing.clone());
+        for connection in &mut all {
+            assert_eq!(seqs(connection), [1]);
+            let mut cx = Context::from_waker(&waker);
+            assert!(futures::StreamExt::poll_next_unpin(connection, &mut cx).is_pending());
+        }
+        assert_eq!(now(router.push(&"ann", 1)).unwrap().seq, 2);
+        assert_eq!(pushing.1.load(Ordering::Relaxed), connections);
+        assert_eq!(now(router.push(&"ann", 2)).unwrap().seq, 3);
+        for connection in &mut all {
+            assert_eq!(rest(connection).0, [(2, 1), (3, 2)]);
+        }
+    }
+}
+
 #[test]
 fn a_waker_may_panic_when_the_turn_comes() {
     let router = router(1, Overflow::Wait);

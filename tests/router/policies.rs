@@ -155,6 +155,31 @@ fn who_waits_is_freed_by_a_connection_that_goes() {
 }
 
 #[test]
+fn nobody_passes_a_push_that_waits() {
+    let router = router(1, Overflow::Wait);
+    let (mut slow, mut quick) = (router.connect("ann"), router.connect("ann"));
+    now(router.push(&"ann", 1)).unwrap();
+    assert_eq!(seqs(&mut quick), [1]);
+    let mut second = Box::pin(router.push(&"ann", 2));
+    assert!(poll(&mut second).is_pending());
+    // One connection is left, and it has room.
+    drop(quick);
+    assert_eq!(seqs(&mut slow), [1]);
+    let mut third = Box::pin(router.push(&"ann", 3));
+    assert!(poll(&mut third).is_pending());
+    assert!(matches!(
+        poll(&mut second),
+        Poll::Ready(Ok(Routed { seq: 2, .. }))
+    ));
+    assert_eq!(rest(&mut slow).0, [(2, 2)]);
+    assert!(matches!(
+        poll(&mut third),
+        Poll::Ready(Ok(Routed { seq: 3, .. }))
+    ));
+    assert_eq!(rest(&mut slow).0, [(3, 3)]);
+}
+
+#[test]
 fn who_comes_while_a_push_waits_gets_it() {
     let router = router(1, Overflow::Wait);
     let mut slow = router.connect("ann");

@@ -154,6 +154,10 @@ async fn nor_where_pushes_are_cancelled() {
             tokio::spawn(async move {
                 let mut random = rng(pusher as u8);
                 for n in 0..1_000 {
+                    if n % 10 == 0 {
+                        router.push(&"ann", pusher * 1_000 + n).await.unwrap();
+                        continue;
+                    }
                     let mut push = Box::pin(router.push(&"ann", pusher * 1_000 + n));
                     let mut polls = random.next_u32() % 8;
                     std::future::poll_fn(|cx| {
@@ -178,7 +182,7 @@ async fn nor_where_pushes_are_cancelled() {
     let got = live.await.unwrap();
     let stored = mailbox.0.after(&"ann", 0, usize::MAX).await.unwrap();
     assert_eq!(got, stored);
-    assert!(got.len() > 100);
+    assert!(got.len() >= 300);
 }
 
 /// Keys without a mailbox whose only connection comes and goes: numbers grow, none is given out twice.
