@@ -4,6 +4,8 @@
 //! A filter is a path of parts: `memory`, `memory/1000`, `partitions`. Each part must be found, in this order, in the path
 //! `<concept>/<case>`.
 
+#[cfg(feature = "durable")]
+mod durable;
 mod fair;
 #[path = "../peers/harness.rs"]
 #[expect(dead_code, reason = "what the benches of peers need beside")]
@@ -29,6 +31,8 @@ const CONCEPTS: &[Concept] = &[
     ("memory", memory::cases),
     ("partitions", fair::cases),
     ("router", router::cases),
+    #[cfg(feature = "durable")]
+    ("durable", durable::cases),
 ];
 
 fn main() -> ExitCode {

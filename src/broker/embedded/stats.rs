@@ -16,6 +16,8 @@ pub struct BrokerStats {
     pub groups: Vec<GroupStats>,
     /// Pushes, commits and messages that are on their way to the disk.
     pub backlog: usize,
+    /// Transactions that were committed to the disk.
+    pub commits: u64,
 }
 
 /// What a topic holds, all its partitions together. `pushed = removed + records` at any time.
@@ -81,13 +83,17 @@ impl Shared {
             .collect();
         groups.sort_unstable_by(|one, two| one.group.cmp(&two.group));
         #[cfg(feature = "durable")]
-        let backlog = self.store.as_ref().map_or(0, super::store::Store::backlog);
+        let (backlog, commits) = self
+            .store
+            .as_ref()
+            .map_or((0, 0), |store| (store.backlog(), store.commits()));
         #[cfg(not(feature = "durable"))]
-        let backlog = 0;
+        let (backlog, commits) = (0, 0);
         BrokerStats {
             topics,
             groups,
             backlog,
+            commits,
         }
     }
 }

@@ -19,6 +19,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -188,6 +189,11 @@ impl Store {
     /// Operations that are not committed yet; positions that nobody waits for do not count.
     pub(crate) fn backlog(&self) -> usize {
         self.shared().backlog()
+    }
+
+    /// Transactions that were committed.
+    pub(crate) fn commits(&self) -> u64 {
+        self.shared().commits.load(Ordering::Relaxed)
     }
 
     /// Waits until everything submitted before is committed and synced, whatever the policy.

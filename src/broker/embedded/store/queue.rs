@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::Database;
@@ -83,6 +83,8 @@ pub(super) struct Shared {
     pub(super) queue: Mutex<Queue>,
     pub(super) wake: Notify,
     backlog: AtomicUsize,
+    /// Transactions that were committed.
+    pub(super) commits: AtomicU64,
     /// `None` once the store is closed.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) topics: RwLock<HashMap<u32, Topic>>,
@@ -110,6 +112,7 @@ impl Shared {
             queue: Mutex::default(),
             wake: Notify::new(),
             backlog: AtomicUsize::new(0),
+            commits: AtomicU64::new(0),
             database: RwLock::new(Some(database)),
             topics: RwLock::new(topics),
             boxes: Mutex::new(boxes),

@@ -1,6 +1,7 @@
 //! The writer: when a transaction begins, what goes into it, and who is told.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -256,6 +257,9 @@ impl Writer {
         };
         outcome.map_err(|fault| fault.told(&self.shared.path, "writing"))?;
         self.learn(batch);
+        if writes {
+            self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        }
 
         if immediate {
             self.unsynced = None;
