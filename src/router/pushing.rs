@@ -108,7 +108,8 @@ where
         let at_once = self.push_at_once(key, &mut slot);
         match (at_once, slot) {
             (AtOnce::Routed(routed), _) => Ok(routed),
-            (AtOnce::Later(key), Some(item)) => self.push_in_turn(&key, item).await,
+            // In a box, so that the future of a push that does not wait is small.
+            (AtOnce::Later(key), Some(item)) => Box::pin(self.push_in_turn(&key, item)).await,
             (AtOnce::Closed, Some(item)) => Err(RouteError::Closed(item)),
             (_, None) => unreachable!("a message that was not routed is where it was"),
         }
