@@ -54,6 +54,9 @@ pub(crate) trait Feed {
 
     /// Takes the first `count`.
     fn take_run(&mut self, count: usize) -> VecDeque<Record>;
+
+    /// An empty buffer, for one that was taken with a run.
+    fn give_back(&mut self, buffer: VecDeque<Record>);
 }
 
 /// Records that go to one partition together.
@@ -95,6 +98,8 @@ impl Feed for Option<Record> {
         debug_assert!(count <= 1, "there is one");
         Self::take(self).into_iter().collect()
     }
+
+    fn give_back(&mut self, _buffer: VecDeque<Record>) {}
 }
 
 /// What came of an append.
@@ -222,6 +227,9 @@ impl Partition {
         let readers = (appended.count > 0).then(|| Arc::clone(&inner.readers));
         drop(inner);
         tell(readers.as_deref());
+        if let Some(buffer) = gone.into_buffer() {
+            feed.give_back(buffer);
+        }
         appended
     }
 

@@ -212,6 +212,12 @@ impl Feed for Run<'_> {
         }
         self.records.drain(..count).collect()
     }
+
+    fn give_back(&mut self, buffer: VecDeque<Record>) {
+        if self.records.capacity() == 0 {
+            *self.records = buffer;
+        }
+    }
 }
 
 impl Sink<Record> for Producer {

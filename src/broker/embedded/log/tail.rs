@@ -41,6 +41,15 @@ pub(crate) struct Gone {
     pub(super) many: Vec<VecDeque<Record>>,
 }
 
+impl Gone {
+    /// Drops the records, and gives the buffer that some of them were in, for others.
+    pub(crate) fn into_buffer(mut self) -> Option<VecDeque<Record>> {
+        let mut buffer = self.many.pop()?;
+        buffer.clear();
+        Some(buffer)
+    }
+}
+
 /// Records that lie together, from some offset on.
 pub(crate) struct Part<'a> {
     pub(crate) records: vec_deque::Iter<'a, Record>,

@@ -140,6 +140,9 @@ fn many_keep_the_buffer_they_came_in() {
     assert!(std::ptr::eq(log.at(0).unwrap().0, at));
     push_run(&mut log, 64, 1, 1, None, &mut gone);
     assert!(std::ptr::eq(&raw const gone.many[0][0], at));
+    // Whoever pushes next may have it.
+    let buffer = gone.into_buffer().unwrap();
+    assert!(buffer.is_empty() && buffer.capacity() >= 64);
 }
 
 #[test]
@@ -149,6 +152,12 @@ fn singles_share_a_buffer_that_does_not_grow() {
         push(&mut log, 1, time, None, &mut Gone::default());
         assert!(log.tail.capacity() <= 8);
     }
+    // Nor does it go with the only record in it.
+    let mut log = Log::in_memory(&TopicConfig::partitions(1).retain_records(1));
+    push(&mut log, 1, 0, None, &mut Gone::default());
+    assert!(log.make_room(1, None, &mut Gone::default()).is_ok());
+    assert_eq!(log.first(), log.next());
+    assert!(log.tail.capacity() > 0);
 }
 
 fn run_of(records: &VecDeque<Record>) -> RunOf {
