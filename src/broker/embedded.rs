@@ -1,5 +1,6 @@
 //! The broker inside the process: in memory or on disk.
 
+mod answers;
 mod bury;
 mod clock;
 mod consumer;

@@ -1,5 +1,6 @@
 //! The consumer of the embedded broker.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -66,6 +67,22 @@ impl Consumer {
             polling: Mutex::new(None),
         }
     }
+
+    /// Reads these topics: only these, or also these.
+    async fn read(&self, names: Vec<Topic>, only: bool) -> Result<(), Error> {
+        let shared = &self.seat.shared;
+        let change = |topics: &mut BTreeMap<_, _>| {
+            if only {
+                topics.clear();
+            }
+            for name in names {
+                let topic = shared.find(&name)?;
+                topics.insert(name, topic);
+            }
+            Ok(())
+        };
+        self.seat.subscribe(change).await
+    }
 }
 
 /// Names as they are given.
@@ -86,15 +103,7 @@ impl crate::broker::Consumer for Consumer {
         I: IntoIterator + Send,
         I::Item: AsRef<str>,
     {
-        let names = names(topics);
-        let shared = Arc::clone(&self.seat.shared);
-        self.seat.subscribe(move |topics| {
-            topics.clear();
-            for name in names {
-                topics.insert(name.clone(), shared.find(&name)?);
-            }
-            Ok(())
-        })
+        self.read(names(topics), true)
     }
 
     fn add_topics<I>(&self, topics: I) -> impl Future<Output = Result<(), Error>> + Send
@@ -102,14 +111,7 @@ impl crate::broker::Consumer for Consumer {
         I: IntoIterator + Send,
         I::Item: AsRef<str>,
     {
-        let names = names(topics);
-        let shared = Arc::clone(&self.seat.shared);
-        self.seat.subscribe(move |topics| {
-            for name in names {
-                topics.insert(name.clone(), shared.find(&name)?);
-            }
-            Ok(())
-        })
+        self.read(names(topics), false)
     }
 
     fn remove_topics<I>(&self, topics: I) -> impl Future<Output = Result<(), Error>> + Send

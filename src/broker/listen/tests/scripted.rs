@@ -162,7 +162,7 @@ impl Consumer for Scripted {
         I: IntoIterator + Send,
         I::Item: AsRef<str>,
     {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn add_topics<I>(&self, _: I) -> Result<(), Error>
@@ -170,7 +170,7 @@ impl Consumer for Scripted {
         I: IntoIterator + Send,
         I::Item: AsRef<str>,
     {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn remove_topics<I>(&self, _: I) -> Result<(), Error>
@@ -178,47 +178,47 @@ impl Consumer for Scripted {
         I: IntoIterator + Send,
         I::Item: AsRef<str>,
     {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn subscription(&self) -> Vec<Topic> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn assignment(&self) -> Vec<(Topic, u32)> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn seek(&self, _: &str, _: u32, _: Start) -> Result<(), Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn position(&self, _: &str, _: u32) -> Result<u64, Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn committed(&self, _: &str, _: u32) -> Result<Option<u64>, Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn lag(&self, _: &str, _: u32) -> Result<u64, Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     async fn commit(&self) -> Result<(), Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn pause(&self, _: &str, _: u32) -> Result<(), Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn resume(&self, _: &str, _: u32) -> Result<(), Error> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 
     fn events(&self) -> Events {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 }
 
@@ -226,6 +226,6 @@ impl Stream for Scripted {
     type Item = Result<Delivery, Error>;
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        unimplemented!()
+        unreachable!("no listener asks for this")
     }
 }
