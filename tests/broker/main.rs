@@ -6,6 +6,7 @@ mod cancel;
 mod dir;
 mod extremes;
 mod hostile;
+mod joints;
 #[cfg(feature = "durable")]
 mod mailbox;
 mod sink;

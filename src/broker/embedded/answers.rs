@@ -9,28 +9,25 @@ use super::seat::{Seat, later};
 
 impl Seat {
     pub(crate) fn settle(&self, position: &Position, verdict: Verdict) -> Settled {
-        let settled = self.settle_now(position, verdict);
-        match settled {
-            #[cfg(feature = "durable")]
-            Ok(Some((place, offset))) => match &self.shared.store {
-                Some(store) => Settled::later(super::disk::committed(
-                    store,
-                    &self.group.name,
-                    place,
-                    offset,
-                )),
-                None => Settled::now(Ok(())),
-            },
+        match self.settle_now(position, verdict) {
+            Ok(Some(stored)) => stored,
             settled => Settled::now(settled.map(|_stored| ())),
         }
     }
 
+    /// Has the group's position written. To be called within a step, so that positions come to the disk in their order.
+    fn keep(&self, place: Place, low: u64) -> Option<Settled> {
+        #[cfg(feature = "durable")]
+        if let Some(store) = &self.shared.store {
+            let stored = super::disk::committed(store, &self.group.name, place, low);
+            return Some(Settled::later(stored));
+        }
+        let _ = (place, low);
+        None
+    }
+
     /// Answers what is to be stored before the caller goes on.
-    fn settle_now(
-        &self,
-        position: &Position,
-        verdict: Verdict,
-    ) -> Result<Option<(Place, u64)>, Error> {
+    fn settle_now(&self, position: &Position, verdict: Verdict) -> Result<Option<Settled>, Error> {
         // A foreign position is named before anything else is found wrong with it.
         let topic = self.shared.find(&position.topic)?;
         topic.partition(position.partition)?;
@@ -41,7 +38,7 @@ impl Seat {
         let (offset, generation) = (position.offset, position.generation());
         let (id, now) = (self.id, Instant::now());
         let commits = matches!(verdict, Verdict::CommitTo);
-        let (settle, low, next) = self.group.step(&self.shared, |group| {
+        let (settle, low, next, stored) = self.group.step(&self.shared, |group| {
             group.touch(id, now);
             let settle = match verdict {
                 Verdict::Ack => group.ack(id, place, offset, generation),
@@ -51,12 +48,15 @@ impl Seat {
                 }
                 Verdict::CommitTo => group.commit_to(id, place, offset, generation),
             };
-            (settle, group.low(place), group.position(place))
+            let low = group.low(place);
+            let good = matches!(settle, Settle::Done { .. } | Settle::Late);
+            let stored = low
+                .filter(|_low| commits && good)
+                .and_then(|low| self.keep(place, low));
+            (settle, low, group.position(place), stored)
         });
         match settle {
-            Settle::Done { .. } | Settle::Late => {
-                Ok(low.filter(|_low| commits).map(|low| (place, low)))
-            }
+            Settle::Done { .. } | Settle::Late => Ok(stored),
             Settle::Fenced => Err(Error::Fenced {
                 topic: topic.name.clone(),
                 partition: position.partition,
@@ -75,26 +75,17 @@ impl Seat {
     /// Acknowledges everything that was delivered, and waits until that is stored.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         self.open()?;
-        let lows: Vec<(Place, u64)> = self.group.step(&self.shared, |group| {
+        let stored: Vec<Settled> = self.group.step(&self.shared, |group| {
             group.touch(self.id, Instant::now());
             group.commit_all(self.id);
             let places = group.assignment(self.id).into_iter();
             places
-                .filter_map(|place| Some((place, group.low(place)?)))
+                .filter_map(|place| self.keep(place, group.low(place)?))
                 .collect()
         });
-        #[cfg(feature = "durable")]
-        if let Some(store) = &self.shared.store {
-            let all: Vec<_> = lows
-                .into_iter()
-                .map(|(place, low)| super::disk::committed(store, &self.group.name, place, low))
-                .collect();
-            for stored in all {
-                stored.await?;
-            }
-            return Ok(());
+        for stored in stored {
+            stored.await?;
         }
-        drop(lows);
         Ok(())
     }
 }

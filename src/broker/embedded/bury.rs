@@ -28,7 +28,9 @@ pub(crate) fn bury(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: Burie
     let (shared, group) = (Arc::clone(shared), Arc::clone(group));
     tokio::spawn(async move {
         match dead_letter(&shared, &group, &buried, to).await {
-            Ok(()) => {
+            // Retention was quicker. The group finds and reports it as a loss.
+            Ok(false) => {}
+            Ok(true) => {
                 let event = Event::DeadLettered {
                     position: buried.position.clone(),
                     reason: buried.given_up.reason.clone(),
@@ -53,15 +55,15 @@ fn done(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: &Buried) {
     group.step(shared, |core| core.given_up(place, offset, generation));
 }
 
+/// Whether there was still a record to move.
 async fn dead_letter(
     shared: &Arc<Shared>,
     group: &Coordinator,
     buried: &Buried,
     to: Topic,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let Some(record) = find(shared, buried).await? else {
-        // Retention was quicker; the group reports that as a loss.
-        return Ok(());
+        return Ok(false);
     };
     let mut record = record
         .header("dead-letter-topic", buried.position.topic.to_string())
@@ -76,7 +78,7 @@ async fn dead_letter(
     record.topic = to;
     record.partition = None;
     let _position: Position = Producer::new(Arc::clone(shared)).push(record).await?;
-    Ok(())
+    Ok(true)
 }
 
 async fn find(shared: &Arc<Shared>, buried: &Buried) -> Result<Option<Record>, Error> {

@@ -126,18 +126,20 @@ impl Coordinator {
 
     /// Begins to read a partition, at its committed offset or anew.
     pub(crate) fn begin(self: &Arc<Self>, shared: &Arc<Shared>, place: Place, at: u64) {
-        let began = self.step(shared, |group| {
-            let fresh = group.position(place).is_none();
-            if fresh {
-                group.begin(place, at);
-            }
-            fresh
-        });
-        if began {
-            self.mark(&shared.topics(), place, at);
+        let mut after = After::default();
+        let mut state = lock(&self.state);
+        if state.group.position(place).is_none() {
+            state.group.begin(place, at);
+            // Before anybody can acknowledge anything: a mark that comes late would take back theirs.
+            let topics = shared.topics();
+            self.mark(&topics, place, at);
             // Where a group began is where it goes on after a restart, even if nothing is acknowledged till then.
             self.store(shared, place, at);
+            after.room(&topics, vec![(place, at)]);
         }
+        self.settle(shared, &mut state, &mut after);
+        drop(state);
+        after.run(shared, self);
     }
 
     /// A position found on disk.
@@ -153,7 +155,6 @@ impl Coordinator {
         };
         let partition = &topic.partitions[place.partition as usize];
         partition.lock().mark(self.id, acknowledged);
-        partition.room.notify_one();
     }
 
     fn store(&self, shared: &Shared, place: Place, offset: u64) {
@@ -234,10 +235,11 @@ impl Coordinator {
                 },
             );
         }
-        for (place, committed) in effects.moved {
+        for &(place, committed) in &effects.moved {
             self.mark(&topics, place, committed);
             self.store(shared, place, committed);
         }
+        after.room(&topics, effects.moved);
         for given_up in effects.given_up {
             let Some(member) = members.get(&given_up.member) else {
                 continue;
@@ -268,16 +270,35 @@ pub(crate) struct Buried {
     pub(crate) given_up: GivenUp,
 }
 
+/// Committed offsets.
+type Moved = Vec<(Place, u64)>;
+
 /// What is left to be done once the group's lock is released.
 #[derive(Default)]
 struct After {
+    /// Partitions in which a push may find room.
+    room: Option<(Arc<Topics>, Moved)>,
     events: Vec<(Arc<Member>, Event)>,
     bury: Vec<Buried>,
     wake: Vec<Arc<Notify>>,
 }
 
 impl After {
+    fn room(&mut self, topics: &Arc<Topics>, moved: Moved) {
+        match &mut self.room {
+            Some((_topics, all)) => all.extend(moved),
+            None if moved.is_empty() => {}
+            room => *room = Some((Arc::clone(topics), moved)),
+        }
+    }
+
     fn run(self, shared: &Arc<Shared>, group: &Arc<Coordinator>) {
+        if let Some((topics, moved)) = self.room {
+            for (place, _committed) in moved {
+                let topic = &topics.by_id[place.topic as usize];
+                topic.partitions[place.partition as usize].room.notify_one();
+            }
+        }
         for (member, event) in self.events {
             member.report(event);
         }

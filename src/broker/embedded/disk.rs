@@ -103,7 +103,7 @@ pub(crate) fn offer(
 ) -> Offered {
     let place = &topic.partitions[partition as usize];
     let order = lock(&place.order);
-    let (appended, entries, keep_from) = place.promise(&topic.name, feed, most, time);
+    let (appended, entries, keep_from, gone) = place.promise(&topic.name, feed, most, time);
     let mut ticket = None;
     if !entries.is_empty() {
         let (done, stored) = oneshot::channel();
@@ -119,7 +119,10 @@ pub(crate) fn offer(
                         owner.partitions[partition as usize].arrived(entries);
                         Ok(())
                     }
-                    Err(error) => Err(give_back(error, entries)),
+                    Err(error) => {
+                        owner.partitions[partition as usize].failed(&error);
+                        Err(give_back(error, entries))
+                    }
                 };
                 // Nobody may be waiting: a push that was dropped is stored all the same.
                 drop(done.send(result));
@@ -128,6 +131,7 @@ pub(crate) fn offer(
         ticket = Some(Ticket::new(stored));
     }
     drop(order);
+    drop(gone);
     Offered {
         first: appended.first,
         count: appended.count,

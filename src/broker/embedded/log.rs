@@ -115,6 +115,12 @@ impl Log {
         self.bytes
     }
 
+    /// The first moment at which age removes something that is there now.
+    pub(crate) fn expires(&self) -> Option<u64> {
+        let oldest = self.oldest(false)?;
+        Some(oldest.time.saturating_add(self.max_age?).saturating_add(1))
+    }
+
     /// The record at this offset and its time, if it is at hand.
     #[inline]
     pub(crate) fn at(&self, offset: u64) -> Option<(&Record, u64)> {
@@ -202,16 +208,21 @@ impl Log {
     /// Removes the oldest record or run.
     fn remove(&mut self, oldest: Run, gone: &mut Gone) {
         self.first += oldest.records;
-        self.bytes -= oldest.bytes;
-        if let Some(runs) = &mut self.runs {
-            if let Some(run) = runs.front_mut() {
-                run.first += oldest.records;
-                run.records -= oldest.records;
-                run.bytes -= oldest.bytes.min(run.bytes);
-                if run.records == 0 {
-                    // What rounding left over.
-                    self.bytes -= run.bytes;
-                    runs.pop_front();
+        match &mut self.runs {
+            None => self.bytes -= oldest.bytes,
+            Some(runs) => {
+                if let Some(run) = runs.front_mut() {
+                    // Equal shares that went before may have been too large: there is no more to take than is left.
+                    let bytes = oldest.bytes.min(run.bytes);
+                    run.first += oldest.records;
+                    run.records -= oldest.records;
+                    run.bytes -= bytes;
+                    self.bytes -= bytes;
+                    if run.records == 0 {
+                        // What rounding left over.
+                        self.bytes -= run.bytes;
+                        runs.pop_front();
+                    }
                 }
             }
         }

@@ -3,15 +3,19 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 #[cfg(feature = "durable")]
 use std::{pin::Pin, task::ready};
 
+use futures_util::future::select;
 #[cfg(feature = "durable")]
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::broker::{Error, Position};
 
 use super::partition::{Feed, Stop};
+use super::seat::later;
 use super::shared::Shared;
 use super::topic::TopicState;
 
@@ -87,8 +91,8 @@ impl Shared {
         }
     }
 
-    /// Pushes the first record of a feed and up to `most - 1` behind it, which go to the same partition; waits for room, and
-    /// until they are stored. Errors come without the record; one that was refused is still in the feed.
+    /// Pushes the first record of a feed and up to `most - 1` behind it, which go to the same partition; waits for room, which
+    /// groups make or age does, and until they are stored. Errors come without the record; one that was refused is still in the feed.
     pub(crate) async fn push(
         self: &Arc<Self>,
         topic: &Arc<TopicState>,
@@ -109,7 +113,19 @@ impl Shared {
                 return Ok(offered);
             }
             match offered.stop {
-                Some(stop) if stop.waits() => room.await,
+                Some(stop) if stop.waits() => {
+                    #[cfg(feature = "durable")]
+                    place.intact()?;
+                    let expires = place.lock().log.expires();
+                    match expires {
+                        None => room.await,
+                        Some(at) => {
+                            let old = Duration::from_micros(at.saturating_sub(self.now()));
+                            let old = sleep_until(later(Instant::now(), old));
+                            select(room, std::pin::pin!(old)).await;
+                        }
+                    }
+                }
                 Some(stop) => return Err(refusal(topic, partition, &stop)),
                 None => return Ok(offered),
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 #[cfg(feature = "durable")]
-use crate::broker::Topic;
+use crate::broker::{Error, Topic};
 use crate::broker::{Record, TopicConfig, WhenFull};
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -30,6 +30,9 @@ pub(crate) struct Inner {
     marks: Vec<Mark>,
     /// Whom to tell of new records. Shared, so that telling happens outside of the lock.
     readers: Arc<[Reader]>,
+    /// Why records on their way to the disk did not arrive.
+    #[cfg(feature = "durable")]
+    failed: Option<Error>,
 }
 
 struct Mark {
@@ -181,6 +184,8 @@ impl Partition {
                 config,
                 marks: Vec::new(),
                 readers: Arc::new([]),
+                #[cfg(feature = "durable")]
+                failed: None,
             }),
             #[cfg(feature = "durable")]
             order: Mutex::new(()),
@@ -234,7 +239,7 @@ impl Partition {
     }
 
     /// Takes up to `most` records of a feed for the disk: they have offsets, and cannot be read before
-    /// [`arrived`](Self::arrived).
+    /// [`arrived`](Self::arrived). What had to go for them is to be dropped once `order` is released.
     #[cfg(feature = "durable")]
     pub(crate) fn promise(
         &self,
@@ -242,7 +247,7 @@ impl Partition {
         feed: &mut impl Feed,
         most: u64,
         time: u64,
-    ) -> (Appended, Vec<Entry>, u64) {
+    ) -> (Appended, Vec<Entry>, u64, Gone) {
         let mut gone = Gone::default();
         let mut entries = Vec::new();
         let mut inner = self.lock();
@@ -268,7 +273,20 @@ impl Partition {
         }
         let keep_from = inner.log.first();
         drop(inner);
-        (appended, entries, keep_from)
+        (appended, entries, keep_from, gone)
+    }
+
+    /// Records that were promised will not arrive: nothing behind them ever will.
+    #[cfg(feature = "durable")]
+    pub(crate) fn failed(&self, error: &Error) {
+        self.lock().failed.get_or_insert_with(|| error.clone());
+        self.room.notify_waiters();
+    }
+
+    /// Whether waiting for room makes sense. It does not where what has to go first can never be stored.
+    #[cfg(feature = "durable")]
+    pub(crate) fn intact(&self) -> Result<(), Error> {
+        self.lock().failed.clone().map_or(Ok(()), Err)
     }
 
     /// Records that were promised are on the disk: from now on they can be read.

@@ -1,5 +1,6 @@
 //! A consumer's seat in its group: everything that its handles share.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,8 @@ impl Seat {
         if self.shared.topics().by_name.contains_key(dead_letter) {
             return Ok(());
         }
-        let one = crate::broker::TopicConfig::partitions(1);
+        // Whatever a topic took, and the headers that are added.
+        let one = crate::broker::TopicConfig::partitions(1).max_record_bytes(usize::MAX);
         check_config(dead_letter, &one)?;
         match self.shared.create_topic(dead_letter.clone(), one).await {
             // Somebody else has created it meanwhile, with more partitions.
@@ -221,24 +223,26 @@ impl Seat {
     /// Takes what there is now.
     fn look(&self, max: usize) -> Result<Look, Error> {
         self.open()?;
-        let topics = self.shared.topics();
         // Not under its lock: what follows from the step may run wakers, and those may poll.
         let mut cache = std::mem::take(&mut *lock(&self.cache));
         let now = Instant::now();
-        let mut reader = Reader::new(&topics, &mut cache, self.shared.clock.at(now));
-        let (starts, taken, due) = self.group.step(&self.shared, |group| {
+        let topics = OnceCell::new();
+        let (starts, taken, due, reader) = self.group.step(&self.shared, |group| {
+            // Within the step: a topic may have been created, and assigned to this member, just before it.
+            let topics = topics.get_or_init(|| self.shared.topics());
+            let mut reader = Reader::new(topics, &mut cache, self.shared.clock.at(now));
             group.touch(self.id, now);
             group.tick(now);
             let starts = group.needs_start(self.id);
             if max == 0 || !starts.is_empty() {
-                return (starts, None, None);
+                return (starts, None, None, reader);
             }
             let taken = group.take(self.id, max, now, &mut reader);
             reader.release();
             let due = (taken.count == 0)
                 .then(|| group.next_due(self.id))
                 .flatten();
-            (starts, Some(taken), due)
+            (starts, Some(taken), due, reader)
         });
         let (deliveries, expired) = reader.finish();
         self.shared.trim(expired);
@@ -264,6 +268,10 @@ impl Seat {
                 if let Some(store) = &self.shared.store {
                     let topics = self.shared.topics();
                     for (place, offset) in missing {
+                        // It may have come with one before it.
+                        if lock(&self.cache).has(place, offset) {
+                            continue;
+                        }
                         let entries = super::disk::read(store, &topics, place, offset).await?;
                         let out = lock(&self.cache).fill(place, entries);
                         drop(out);

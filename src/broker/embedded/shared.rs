@@ -107,9 +107,24 @@ impl Shared {
         }
     }
 
-    pub(crate) async fn create_topic(&self, name: Topic, config: TopicConfig) -> Result<(), Error> {
+    pub(crate) async fn create_topic(
+        self: &Arc<Self>,
+        name: Topic,
+        config: TopicConfig,
+    ) -> Result<(), Error> {
         check_topic(&name)?;
         check_config(&name, &config)?;
+        #[cfg(feature = "durable")]
+        if self.store.is_some() {
+            // In a task of its own: were it dropped halfway, the disk would know a topic that the broker does not.
+            let shared = Arc::clone(self);
+            let created = tokio::spawn(async move { shared.create(name, config).await });
+            return created.await.unwrap_or(Err(Error::Closed { record: None }));
+        }
+        self.create(name, config).await
+    }
+
+    async fn create(&self, name: Topic, config: TopicConfig) -> Result<(), Error> {
         let _turn = self.creating.lock().await;
         self.open()?;
         let topics = self.topics();

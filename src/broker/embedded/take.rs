@@ -17,6 +17,9 @@ use super::topic::Topics;
 /// How many records read from disk are kept for a partition.
 #[cfg(feature = "durable")]
 const KEPT: usize = 4096;
+/// And how many bytes of them, about.
+#[cfg(feature = "durable")]
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// For how many deliveries room is made at once.
 const AHEAD: usize = 4096;
@@ -49,11 +52,17 @@ impl Cache {
     pub(crate) fn fill(&mut self, place: Place, entries: Vec<(u64, Entry)>) -> Vec<Entry> {
         let kept = self.places.entry(place).or_default();
         let mut out = Vec::new();
-        if kept.len() >= KEPT {
+        let bytes: usize = kept.values().map(|entry| entry.record.size()).sum();
+        if kept.len() >= KEPT || bytes >= KEPT_BYTES {
             out.extend(std::mem::take(kept).into_values());
         }
         kept.extend(entries);
         out
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn has(&self, place: Place, offset: u64) -> bool {
+        self.at(place, offset).is_some()
     }
 
     fn at(&self, place: Place, offset: u64) -> Option<&Entry> {

@@ -1,5 +1,6 @@
 //! Tests of the store, over a disk in memory that can crash, fail and be full, and over real directories.
 
+mod broker;
 mod crash;
 mod damage;
 mod directory;
