@@ -27,6 +27,14 @@
 //! assert!(consumer.subscribe(["invoices"]).await.is_err());
 //! # }
 //! ```
+//!
+//! # Where to look
+//!
+//! * [`Broker`]: in memory, or on disk with the feature `durable`; its [`embedded::Consumer`] and [`embedded::Producer`] are
+//!   the types to keep in a struct, or [`BoxConsumer`] and [`BoxProducer`] where the engine is chosen at run time.
+//! * [`listen`]: handlers instead of polling.
+//! * [`Acker`] and [`Events`]: what to keep when an operator or a listener takes the consumer.
+//! * `Broker::mailbox`: messages for a [`Router`](crate::Router) in the same store.
 
 mod acker;
 mod boxed;
@@ -47,6 +55,7 @@ pub use capabilities::Capabilities;
 pub use config::SyncPolicy;
 pub use config::{ConsumerConfig, TopicConfig, WhenFull};
 pub use consumer::Consumer;
+#[doc(inline)]
 pub use embedded::Broker;
 pub use error::Error;
 pub use events::{Event, Events};

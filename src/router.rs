@@ -35,8 +35,8 @@
 //! # What holds
 //!
 //! * **Each key counts for itself**, from 1. A message reaches every connection that its key has at that moment, and the
-//!   mailbox where there is one: stored first, then live, in the order of the numbers. One that finds neither is counted,
-//!   and [`on_offline`](Builder::on_offline) is told.
+//!   mailbox where there is one: stored first, then live, in the order of the numbers. Of one that finds no connection,
+//!   stored or not, [`on_offline`](Builder::on_offline) is told.
 //! * **No gap, nothing twice**, from whatever number a connection goes on: the mailbox is read until it has nothing more,
 //!   and then the connection is live. What it misses all the same, because it is not retained any more or because its
 //!   queue drops, it [counts](Connection::missed).

@@ -48,12 +48,13 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
     /// The topics that this consumer has subscribed to, in alphabetical order.
     fn subscription(&self) -> Vec<Topic>;
 
-    /// The partitions that are this consumer's at the moment, in order.
+    /// The partitions that are this consumer's at the moment, in order. One that is being handed over is among them until that
+    /// is done: its deliveries can be acknowledged, and that is all.
     fn assignment(&self) -> Vec<(Topic, u32)>;
 
     /// Takes up to `max` deliveries. Returns as soon as there is one, or with none when `wait` is over.
     ///
-    /// Topics and partitions take turns, so none starves behind a busy one.
+    /// Topics and partitions take turns, so none starves behind a busy one. Without a subscription there is never anything.
     ///
     /// With a `max` of 0 it takes nothing and returns at once, and still counts as a sign of life: a member that cannot
     /// take more for the moment stays in its group by it.
@@ -70,7 +71,8 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
     ) -> impl Future<Output = Result<Vec<Delivery>, Error>> + Send;
 
     /// Goes on reading a partition elsewhere. It is for this consumer, which must own the partition; deliveries of it
-    /// that are not acknowledged yet can no longer be. The committed offset moves with the next acknowledgement.
+    /// that are not acknowledged yet can no longer be. The committed offset moves with the next acknowledgement, also backwards;
+    /// the [lag](Self::lag) counts from the new place at once.
     ///
     /// # Errors
     /// [`NotSubscribed`](Error::NotSubscribed), [`UnknownPartition`](Error::UnknownPartition),
@@ -98,7 +100,7 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
         partition: u32,
     ) -> impl Future<Output = Result<Option<u64>, Error>> + Send;
 
-    /// How many offsets lie between the group's committed offset and the end of the partition.
+    /// How many offsets lie between the first one that the group has not acknowledged and the end of the partition.
     ///
     /// # Errors
     /// [`NotSubscribed`](Error::NotSubscribed), [`UnknownPartition`](Error::UnknownPartition).
@@ -108,6 +110,8 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
     fn acker(&self) -> Acker;
 
     /// Says that a delivery is done with. Order does not matter; the committed offset follows when there is no gap before it.
+    /// Only the committed offset outlives the process: what was acknowledged behind a gap is delivered again after a restart.
+    /// A second answer to a delivery changes nothing.
     ///
     /// # Errors
     /// [`Fenced`](Error::Fenced) where the partition is no longer in these hands. The record is delivered again then.
@@ -127,7 +131,7 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
         self.acker().nack(delivery, delay)
     }
 
-    /// Acknowledges everything that was delivered to this consumer so far, and waits until that is stored.
+    /// Acknowledges everything that was delivered to this consumer so far and not nacked, and waits until that is stored.
     ///
     /// # Errors
     /// What befell the store.
@@ -138,7 +142,7 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
     ///
     /// # Errors
     /// [`Fenced`](Error::Fenced) where the partition is not, or no longer, in these hands;
-    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was never delivered.
+    /// [`NotDelivered`](Error::NotDelivered) for an offset that was not delivered yet.
     fn commit_to(&self, position: &Position) -> impl Future<Output = Result<(), Error>> + Send {
         self.acker().commit_to(position)
     }

@@ -43,7 +43,8 @@ use shared::Shared;
 
 /// A broker inside the process. Cheap to clone: all handles share one broker.
 ///
-/// It lives as long as a handle of it, a producer or a consumer does.
+/// It lives as long as a handle of it, a producer or a consumer does. Dropping the last of them does not wait: what is left
+/// for the disk is written in the background, and [`close`](Self::close) waits for that.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {

@@ -115,6 +115,17 @@ pub enum Error {
         /// The record.
         record: Option<Box<Record>>,
     },
+    /// A commit beyond what was delivered.
+    NotDelivered {
+        /// The topic.
+        topic: Topic,
+        /// The partition.
+        partition: u32,
+        /// The offset that was to be committed.
+        offset: u64,
+        /// The first one that was not delivered yet.
+        position: u64,
+    },
     /// An acknowledgement that came too late: the partition has gone to another member, or this consumer has sought
     /// elsewhere. It changed nothing.
     Fenced {
@@ -275,13 +286,15 @@ impl fmt::Display for Error {
                 next,
             } => write!(
                 f,
-                "offset {offset} is not in partition {partition} of topic `{topic}`, which goes from {first} to {next}"
+                "offset {offset} is not in partition {partition} of topic `{topic}`: its oldest is {first}, and the next to be \
+                 written is {next}"
             ),
             Self::TooLarge {
                 topic, size, max, ..
             } => write!(
                 f,
-                "a record of {size} bytes is too large for topic `{topic}`, which takes {max} at the most"
+                "a record of {size} bytes is too large for topic `{topic}`, which takes {max} at the most; see `max_record_bytes` and \
+                 `retain_bytes` of its configuration"
             ),
             Self::Full {
                 topic, partition, ..
@@ -289,20 +302,30 @@ impl fmt::Display for Error {
                 f,
                 "partition {partition} of topic `{topic}` is full; push again when its groups have read on"
             ),
+            Self::NotDelivered {
+                topic,
+                partition,
+                offset,
+                position,
+            } => write!(
+                f,
+                "offset {offset} of partition {partition} of topic `{topic}` has not been delivered yet; the next one to be is {position}"
+            ),
             Self::Fenced {
                 topic,
                 partition,
                 offset,
             } => write!(
                 f,
-                "too late for offset {offset} of partition {partition} of topic `{topic}`: it is no longer in these hands, \
-                 and will be delivered again"
+                "offset {offset} of partition {partition} of topic `{topic}` is not, or no longer, in these hands: after a seek, \
+                 a leave or a rebalance it is delivered again where it is not acknowledged, and nothing need be done"
             ),
             Self::Closed { .. } => f.write_str("the broker, or this handle of it, is closed"),
             Self::Unsupported { engine, what } => write!(f, "{engine} cannot {what}"),
             Self::Locked { path } => write!(
                 f,
-                "`{}` is in use by another broker; one at a time can have it open",
+                "`{}` is in use by another broker; one at a time can have it open: share a clone of that one, or close it and wait \
+                 until that is done",
                 path.display()
             ),
             Self::Storage {

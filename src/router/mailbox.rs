@@ -18,7 +18,7 @@ use super::keyed::Keyed;
 /// Numbers must survive what the messages survive; one that was given out is never given to another message, also where
 /// messages have been removed since.
 ///
-/// [`Memory`] is one. An `Arc` of a mailbox is a mailbox too, so that one can be kept to look into.
+/// [`Memory`] is one; `broker::Broker::mailbox`, with the feature `durable`, gives one on disk. An `Arc` of a mailbox is a mailbox too, so that one can be kept to look into.
 ///
 /// ```
 /// use std::sync::Mutex;

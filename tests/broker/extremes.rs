@@ -13,6 +13,7 @@ async fn settings_under_which_nothing_could_be_kept_or_delivered_are_refused() {
     let one = TopicConfig::partitions(1);
     for config in [
         TopicConfig::partitions(0),
+        TopicConfig::partitions(u32::MAX),
         one.retain_records(0),
         one.retain_bytes(0),
         one.retain_for(Duration::ZERO),

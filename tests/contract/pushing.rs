@@ -156,7 +156,8 @@ pub(crate) async fn what_cannot_be_stored_comes_back(engine: impl Engine) {
         ),
         "{error:?}"
     );
-    let text = "a record of 11 bytes is too large for topic `small`, which takes 10 at the most";
+    let text = "a record of 11 bytes is too large for topic `small`, which takes 10 at the most; see `max_record_bytes` and \
+                `retain_bytes` of its configuration";
     assert_eq!(error.to_string(), text);
     assert_eq!(error.into_record().unwrap(), record);
     producer

@@ -125,8 +125,9 @@ pub(crate) async fn refusals_name_what_is_wrong(engine: impl Engine) {
     };
     assert_eq!((*offset, *next), (beyond, pushed[2].offset + 1));
     if engine.capabilities().dense_offsets {
-        let text =
-            format!("offset 4 is not in partition {at} of topic `a`, which goes from 0 to 3");
+        let text = format!(
+            "offset 4 is not in partition {at} of topic `a`: its oldest is 0, and the next to be written is 3"
+        );
         assert_eq!(error.to_string(), text);
     }
 
@@ -168,7 +169,8 @@ pub(crate) async fn what_was_delivered_before_is_fenced(engine: impl Engine) {
     let error = consumer.ack(&before[1]).await.unwrap_err();
     assert!(error.is_fenced());
     let text = format!(
-        "too late for offset {} of partition 0 of topic `t`: it is no longer in these hands, and will be delivered again",
+        "offset {} of partition 0 of topic `t` is not, or no longer, in these hands: after a seek, a leave or a rebalance it \
+         is delivered again where it is not acknowledged, and nothing need be done",
         before[1].position.offset
     );
     assert_eq!(error.to_string(), text);

@@ -62,12 +62,11 @@ impl Seat {
                 partition: position.partition,
                 offset,
             }),
-            Settle::Unknown => Err(Error::OffsetOutOfRange {
+            Settle::Unknown => Err(Error::NotDelivered {
                 topic: topic.name.clone(),
                 partition: position.partition,
                 offset,
-                first: low.unwrap_or(0),
-                next: next.unwrap_or(0),
+                position: next.unwrap_or(0),
             }),
         }
     }

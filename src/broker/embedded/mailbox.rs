@@ -136,6 +136,7 @@ pub struct DiskMailbox<K, T> {
     shared: Arc<Shared>,
     store: Store,
     id: u32,
+    name: String,
     /// The number of the last message of each key that was written to.
     last: Mutex<HashMap<Bytes, u64>>,
     items: u64,
@@ -158,6 +159,7 @@ impl<K, T> DiskMailbox<K, T> {
             shared,
             store,
             id,
+            name: name.into(),
             last: Mutex::new(HashMap::new()),
             items: 1_000,
             age: None,
@@ -257,7 +259,13 @@ where
                     continue;
                 }
             }
-            let read = |mail: Mail| Ok((mail.seq, T::from_bytes(mail.value)?));
+            let read = |mail: Mail| match T::from_bytes(mail.value) {
+                Ok(item) => Ok((mail.seq, item)),
+                Err(error) => Err(MailboxError::new(format!(
+                    "message {} of mailbox `{}` is of another type: {error}",
+                    mail.seq, self.name
+                ))),
+            };
             return found.into_iter().map(read).collect();
         }
     }
@@ -270,7 +278,7 @@ where
 impl<K, T> fmt::Debug for DiskMailbox<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskMailbox")
-            .field("store", &self.store)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

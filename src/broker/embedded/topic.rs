@@ -12,6 +12,9 @@ use super::partitioner::partition_of;
 /// The longest name that a topic or a group can have, in bytes. Kafka's bound.
 const MAX_NAME: usize = 249;
 
+/// The most partitions that a topic can have: each costs memory, whether it is used or not.
+const MAX_PARTITIONS: u32 = 65_536;
+
 pub(crate) struct TopicState {
     pub(crate) id: u32,
     pub(crate) name: Topic,
@@ -132,6 +135,8 @@ fn fault(name: &str) -> Option<&'static str> {
 pub(crate) fn check_config(name: &str, config: &TopicConfig) -> Result<(), Error> {
     let reason = if config.partitions == 0 {
         "has no partitions: give it one at least"
+    } else if config.partitions > MAX_PARTITIONS {
+        "has too many partitions: 65536 at the most"
     } else if config.max_records == Some(0) || config.max_bytes == Some(0) {
         "would keep nothing: `retain_records` and `retain_bytes` are 1 at least"
     } else if config.max_age.is_some_and(|age| age.is_zero()) {

@@ -55,6 +55,10 @@ impl From<io::Error> for Fault {
 impl From<redb::Error> for Fault {
     fn from(error: redb::Error) -> Self {
         match error {
+            // The engine's word for a file that is none of its own.
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Damaged(error.to_string())
+            }
             redb::Error::Io(error) => error.into(),
             redb::Error::DatabaseAlreadyOpen => Self::Locked,
             redb::Error::Corrupted(what) => Self::Damaged(what),
