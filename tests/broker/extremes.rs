@@ -36,6 +36,9 @@ async fn settings_under_which_nothing_could_be_kept_or_delivered_are_refused() {
         let error = broker.consumer(config).subscribe(["t"]).await.unwrap_err();
         assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
     }
+    let round = ConsumerConfig::group("g").max_attempts(1).dead_letter("t");
+    let error = broker.consumer(round).subscribe(["t"]).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
     let nameless = broker.consumer(ConsumerConfig::group(""));
     let error = nameless.subscribe(["t"]).await.unwrap_err();
     assert!(matches!(error, Error::InvalidGroup { .. }), "{error}");

@@ -38,7 +38,7 @@ impl Seat {
         let (offset, generation) = (position.offset, position.generation());
         let (id, now) = (self.id, Instant::now());
         let commits = matches!(verdict, Verdict::CommitTo);
-        let (settle, low, next, stored) = self.group.step(&self.shared, |group| {
+        let (settle, next, stored) = self.group.step(&self.shared, |group| {
             group.touch(id, now);
             let settle = match verdict {
                 Verdict::Ack => group.ack(id, place, offset, generation),
@@ -48,12 +48,12 @@ impl Seat {
                 }
                 Verdict::CommitTo => group.commit_to(id, place, offset, generation),
             };
-            let low = group.low(place);
             let good = matches!(settle, Settle::Done { .. } | Settle::Late);
-            let stored = low
+            let stored = group
+                .low(place)
                 .filter(|_low| commits && good)
                 .and_then(|low| self.keep(place, low));
-            (settle, low, group.position(place), stored)
+            (settle, group.position(place), stored)
         });
         match settle {
             Settle::Done { .. } | Settle::Late => Ok(stored),

@@ -93,6 +93,12 @@ impl Seat {
         self.prepare().await?;
         let mut topics = lock(&self.subscription).clone();
         change(&mut topics)?;
+        let dead_letter = self.member.config.dead_letter.as_ref();
+        if dead_letter.is_some_and(|dead_letter| topics.contains_key(dead_letter)) {
+            return Err(invalid(
+                "a consumer cannot read the topic that it puts its own dead letters into: they would go round for ever",
+            ));
+        }
         let numbers: Vec<_> = topics
             .values()
             .map(|topic| (topic.id, topic.count()))
