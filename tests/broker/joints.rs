@@ -318,4 +318,37 @@ mod durable {
             broker.close().await.unwrap();
         });
     }
+
+    // guarantee: K8
+    #[tokio::test]
+    async fn a_bound_in_age_that_comes_later_holds_for_what_a_restart_found() {
+        let dir = Dir::new("later-age");
+        let broker = open(&dir).await;
+        broker
+            .create_topic("t", TopicConfig::partitions(1))
+            .await
+            .unwrap();
+        broker
+            .producer()
+            .push(Record::new("t", "old"))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        broker
+            .producer()
+            .push(Record::new("t", "new"))
+            .await
+            .unwrap();
+        broker.close().await.unwrap();
+
+        let broker = open(&dir).await;
+        let config = TopicConfig::partitions(1).retain_for(Duration::from_secs(1));
+        broker.create_topic("t", config).await.unwrap();
+        let consumer = broker.consumer(ConsumerConfig::group("g"));
+        consumer.subscribe(["t"]).await.unwrap();
+        let taken = consumer.poll(10, Duration::ZERO).await.unwrap();
+        let values: Vec<_> = taken.iter().map(|it| it.record.value.clone()).collect();
+        assert_eq!(values, ["new"]);
+        broker.close().await.unwrap();
+    }
 }

@@ -1,5 +1,8 @@
 //! A group as its members share it: the core under a lock, and what has to happen around it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -76,6 +76,22 @@ async fn runs(
     Ok(if all.records == 0 { vec![] } else { vec![all] })
 }
 
+/// Finds out more about a topic that is to get bounds which need it.
+pub(crate) async fn refine(
+    store: &Store,
+    topic: &TopicState,
+    config: &TopicConfig,
+) -> Result<(), Error> {
+    if config.max_bytes.is_none() && config.max_age.is_none() {
+        return Ok(());
+    }
+    for (number, partition) in (0..).zip(&topic.partitions) {
+        let found = store.runs((topic.id, number)).await?;
+        partition.lock().log.refine(&found);
+    }
+    Ok(())
+}
+
 pub(crate) async fn create_topic(
     store: &Store,
     topic: u32,

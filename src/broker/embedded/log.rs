@@ -92,6 +92,36 @@ impl Log {
         self.drops = config.when_full == WhenFull::DropOldest;
     }
 
+    /// What the oldest run consists of, where it stands for many: bounds that were not there when they were found need to know.
+    #[cfg(feature = "durable")]
+    pub(crate) fn refine(&mut self, found: &[Run]) {
+        let Some(runs) = &mut self.runs else { return };
+        let Some(&whole) = runs.front() else { return };
+        let end = whole.first + whole.records;
+        let parts: Vec<Run> = found
+            .iter()
+            .filter(|run| run.first < end && run.first + run.records > whole.first)
+            .map(|run| {
+                let gone = whole.first.saturating_sub(run.first);
+                Run {
+                    first: run.first + gone,
+                    records: run.records - gone,
+                    bytes: run.bytes - run.bytes / run.records * gone,
+                    time: run.time,
+                }
+            })
+            .collect();
+        if parts.iter().map(|run| run.records).sum::<u64>() != whole.records {
+            return;
+        }
+        runs.pop_front();
+        self.bytes -= whole.bytes;
+        for part in parts.into_iter().rev() {
+            self.bytes += part.bytes;
+            runs.push_front(part);
+        }
+    }
+
     /// The oldest offset that is retained.
     #[inline]
     pub(crate) fn first(&self) -> u64 {

@@ -141,6 +141,9 @@ impl Shared {
         })?;
         #[cfg(feature = "durable")]
         if let Some(store) = &self.store {
+            if let Some(known) = known {
+                super::disk::refine(store, known, &config).await?;
+            }
             super::disk::create_topic(store, id, &name, config).await?;
         }
         match known {
