@@ -89,7 +89,8 @@ pub trait Mailbox<K, T>: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, T)>, MailboxError>> + Send;
 
-    /// The number of the key's last message, also where that has been removed since; 0 where there never was one.
+    /// The number of the key's last message that is stored, also where that has been removed since; 0 where there never was one.
+    /// One that is on its way does not count: whoever asks takes what is not there for removed.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -9,5 +9,7 @@ mod hostile;
 mod joints;
 #[cfg(feature = "durable")]
 mod mailbox;
+#[cfg(feature = "durable")]
+mod mailbox_race;
 mod sink;
 mod stress;

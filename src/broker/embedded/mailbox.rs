@@ -186,15 +186,20 @@ impl<K, T> DiskMailbox<K, T> {
         self
     }
 
-    /// The number of the key's last message.
+    /// The number of the key's last message that is stored.
+    async fn stored(&self, key: Bytes) -> Result<u64, MailboxError> {
+        let bounds = self.store.mail_bounds(self.id, key).await;
+        Ok(bounds
+            .map_err(MailboxError::new)?
+            .map_or(0, |bounds| bounds.last))
+    }
+
+    /// The number that was given out last for the key.
     async fn last(&self, key: &Bytes) -> Result<u64, MailboxError> {
         if let Some(last) = lock(&self.last).get(key) {
             return Ok(*last);
         }
-        let bounds = self.store.mail_bounds(self.id, key.clone()).await;
-        let found = bounds
-            .map_err(MailboxError::new)?
-            .map_or(0, |bounds| bounds.last);
+        let found = self.stored(key.clone()).await?;
         // Another message of the key may have been written meanwhile.
         Ok(*lock(&self.last).entry(key.clone()).or_insert(found))
     }
@@ -270,8 +275,9 @@ where
         }
     }
 
+    /// Of those that are stored: a message on its way has its number already, and is not to be taken for one that is gone.
     async fn last(&self, key: &K) -> Result<u64, MailboxError> {
-        self.last(&key.to_bytes()).await
+        self.stored(key.to_bytes()).await
     }
 }
 
