@@ -131,7 +131,8 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
         self.acker().nack(delivery, delay)
     }
 
-    /// Acknowledges everything that was delivered to this consumer so far and not nacked, and waits until that is stored.
+    /// Acknowledges everything that was delivered to this consumer so far and not nacked, and waits until that is stored. After a
+    /// seek the place that was sought is committed, also backwards.
     ///
     /// # Errors
     /// What befell the store.

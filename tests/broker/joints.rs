@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use pushpull::broker::{
-    Broker, Consumer, ConsumerConfig, Event, Producer, Record, TopicConfig, WhenFull,
+    Broker, Consumer, ConsumerConfig, Event, Producer, Record, Start, TopicConfig, WhenFull,
 };
 
 /// Runs a closure where it is woken, in whoever's call that is.
@@ -351,4 +351,29 @@ mod durable {
         assert_eq!(values, ["new"]);
         broker.close().await.unwrap();
     }
+}
+
+// guarantee: K4
+#[tokio::test(start_paused = true)]
+async fn a_commit_after_a_seek_commits_the_place() {
+    let broker = Broker::in_memory();
+    let config = only(2).when_full(WhenFull::Wait);
+    broker.create_topic("t", config).await.unwrap();
+    let producer = broker.producer();
+    for value in ["a", "b"] {
+        producer.push(Record::new("t", value)).await.unwrap();
+    }
+    let consumer = broker.consumer(ConsumerConfig::group("g"));
+    consumer.subscribe(["t"]).await.unwrap();
+    consumer.seek("t", 0, Start::Latest).await.unwrap();
+    consumer.commit().await.unwrap();
+    assert_eq!(consumer.committed("t", 0).await.unwrap(), Some(2));
+    // Nothing is left to acknowledge: the producer must not wait for it.
+    let pushed = producer.push(Record::new("t", "c"));
+    let pushed = tokio::time::timeout(Duration::from_secs(1), pushed).await;
+    pushed.expect("there is room").unwrap();
+
+    consumer.seek("t", 0, Start::Earliest).await.unwrap();
+    consumer.commit().await.unwrap();
+    assert_eq!(consumer.committed("t", 0).await.unwrap(), Some(1));
 }

@@ -189,10 +189,17 @@ impl Cursor {
         Settle::Done { moved }
     }
 
-    /// Acknowledges all that was delivered under this assignment and was not said to have failed.
+    /// Acknowledges all that was delivered under this assignment and was not said to have failed. After a seek there may be
+    /// nothing of that kind: the place itself is committed then.
     pub(super) fn commit_all(&mut self) -> Option<u64> {
         self.acknowledge_below(self.next(), |slot| slot.mine);
-        self.advance()
+        self.pop_acked();
+        if self.committed == Some(self.low) {
+            return None;
+        }
+        self.change.moved = true;
+        self.committed = Some(self.low);
+        self.committed
     }
 
     /// A record that was given up counts as acknowledged.

@@ -158,10 +158,10 @@ impl Book {
         for known in self.known.values_mut().filter(|known| known.mine) {
             known.fate = Fate::Acked;
         }
-        let Settle::Done { moved } = self.settle(low) else {
-            unreachable!()
-        };
-        moved
+        let before = self.committed;
+        self.settle(low);
+        self.committed = Some(self.low());
+        self.committed.filter(|_| self.committed != before)
     }
 
     /// What was given up is acknowledged, or waits again.
