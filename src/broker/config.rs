@@ -155,6 +155,9 @@ impl ConsumerConfig {
     /// Where records go that failed [`max_attempts`](Self::max_attempts) times. A topic that does not exist is created
     /// with the first subscription, with one partition.
     ///
+    /// The record goes there in a task of its own, so the deliveries have to be answered within a tokio runtime. Where the
+    /// dead-letter topic refuses it, that is an [event](super::Event::Failed), and it is tried again every second.
+    ///
     /// Headers say where the record came from and why it failed: `dead-letter-topic`, `dead-letter-partition`,
     /// `dead-letter-offset`, `dead-letter-group`, `dead-letter-attempts`, `dead-letter-reason`.
     #[must_use]

@@ -72,7 +72,7 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
 
     /// Goes on reading a partition elsewhere. It is for this consumer, which must own the partition; deliveries of it
     /// that are not acknowledged yet can no longer be. The committed offset moves with the next acknowledgement, also backwards;
-    /// the [lag](Self::lag) counts from the new place at once.
+    /// the [lag](Self::lag) counts from the new place at once, and so does the next owner if this one leaves before that.
     ///
     /// # Errors
     /// [`NotSubscribed`](Error::NotSubscribed), [`UnknownPartition`](Error::UnknownPartition),
