@@ -72,7 +72,8 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
 
     /// Goes on reading a partition elsewhere. It is for this consumer, which must own the partition; deliveries of it
     /// that are not acknowledged yet can no longer be. The committed offset moves with the next acknowledgement, also backwards;
-    /// the [lag](Self::lag) counts from the new place at once, and so does the next owner if this one leaves before that.
+    /// the [lag](Self::lag) counts from the new place at once. If this consumer leaves before that, the next owner goes on where
+    /// the group was before the seek.
     ///
     /// # Errors
     /// [`NotSubscribed`](Error::NotSubscribed), [`UnknownPartition`](Error::UnknownPartition),

@@ -377,3 +377,45 @@ async fn a_commit_after_a_seek_commits_the_place() {
     consumer.commit().await.unwrap();
     assert_eq!(consumer.committed("t", 0).await.unwrap(), Some(1));
 }
+
+// guarantee: K4
+#[tokio::test(start_paused = true)]
+async fn a_seek_without_a_commit_goes_with_its_owner() {
+    let broker = Broker::in_memory();
+    broker.create_topic("t", only(100)).await.unwrap();
+    let producer = broker.producer();
+    for value in ["a", "b", "c", "d"] {
+        producer.push(Record::new("t", value)).await.unwrap();
+    }
+    let group = || ConsumerConfig::group("g");
+    let first = broker.consumer(group());
+    first.subscribe(["t"]).await.unwrap();
+    first.seek("t", 0, Start::Latest).await.unwrap();
+    drop(first);
+
+    // Nothing was committed, so nothing may be left out.
+    let second = broker.consumer(group());
+    second.subscribe(["t"]).await.unwrap();
+    let taken = second.poll(2, Duration::ZERO).await.unwrap();
+    assert_eq!(taken[0].position.offset, 0);
+    second.commit().await.unwrap();
+    second.seek("t", 0, Start::Earliest).await.unwrap();
+    second.seek("t", 0, Start::Offset(3)).await.unwrap();
+    assert_eq!(second.poll(9, Duration::ZERO).await.unwrap().len(), 1);
+    drop(second);
+
+    let third = broker.consumer(group());
+    third.subscribe(["t"]).await.unwrap();
+    let taken = third.poll(9, Duration::ZERO).await.unwrap();
+    assert_eq!(taken[0].position.offset, 2);
+    third.seek("t", 0, Start::Earliest).await.unwrap();
+    let taken = third.poll(1, Duration::ZERO).await.unwrap();
+    third.ack(&taken[0]).await.unwrap();
+    drop(third);
+
+    // What was acknowledged after the seek counts for all.
+    let fourth = broker.consumer(group());
+    fourth.subscribe(["t"]).await.unwrap();
+    assert_eq!(fourth.committed("t", 0).await.unwrap(), Some(1));
+    assert_eq!(fourth.position("t", 0).unwrap(), 1);
+}

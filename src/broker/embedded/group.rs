@@ -254,7 +254,10 @@ impl Group {
         let Some(partition) = self.owned(member, place) else {
             return false;
         };
-        let committed = partition.cursor.as_ref().and_then(|c| c.committed());
+        let known = partition.cursor.as_ref();
+        let committed = known.and_then(cursor::Cursor::committed);
+        let here = known.map(cursor::Cursor::low);
+        partition.home = partition.home.or(here);
         partition.cursor = Some(cursor::Cursor::new(to, committed));
         partition.generation += 1;
         partition.window_since = partition.generation;

@@ -17,6 +17,8 @@ pub(super) struct Partition {
     /// The generation that the cursor's window began under: what is older was forgotten.
     pub(super) window_since: u64,
     pub(super) paused: bool,
+    /// Where the group was before its owner sought elsewhere, as long as nothing was committed there.
+    pub(super) home: Option<u64>,
     /// `None` until it is known where to begin.
     pub(super) cursor: Option<Cursor>,
     /// Stands in the list of those whose committed offset has moved.

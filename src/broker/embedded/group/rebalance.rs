@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::assign::{Readers, Seat, assign};
+use super::cursor::Cursor;
 use super::member::Member;
 use super::partition::HandOver;
 use super::{Group, MemberId, Place};
@@ -49,7 +50,7 @@ impl Group {
                     .cursor
                     .as_ref()
                     .filter(|_| takes)
-                    .and_then(super::cursor::Cursor::redelivery),
+                    .and_then(Cursor::redelivery),
             ]
         });
         let due = sessions.chain(places.flatten()).min();
@@ -137,6 +138,11 @@ impl Group {
         let from = std::mem::replace(&mut partition.owner, to);
         if let Some(from) = from {
             let unacknowledged = partition.cursor.as_mut().map_or(0, |c| c.release());
+            // A seek was for its owner alone, as long as nothing was committed after it.
+            if let (Some(home), Some(cursor)) = (partition.home.take(), &mut partition.cursor) {
+                *cursor = Cursor::new(home, cursor.committed());
+                partition.window_since = partition.generation + 1;
+            }
             if let Some(member) = self.members.get_mut(&from) {
                 member.lose(place);
             }

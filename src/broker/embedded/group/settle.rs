@@ -147,6 +147,9 @@ impl Group {
             return;
         };
         let change = cursor.change();
+        if change.moved {
+            partition.home = None;
+        }
         if change.moved && !partition.dirty {
             partition.dirty = true;
             self.dirty.push(place);

@@ -293,8 +293,9 @@ impl Sim {
                 assert_eq!(self.world.group.seek(id, place, to), active);
                 if active {
                     let book = self.books.get_mut(&place).unwrap();
+                    let begun = book.begun;
                     book.begin(0, None);
-                    book.seek(to);
+                    book.seek(to, begun);
                 }
             }
             Op::Pause(_, n, paused) => {

@@ -30,6 +30,8 @@ pub(super) struct Book {
     /// Where reading began.
     base: u64,
     pub(super) next: u64,
+    /// Where it was before a seek that nothing was committed after.
+    home: Option<u64>,
     pub(super) committed: Option<u64>,
     /// As it was when effects were drained.
     pub(super) committed_told: Option<u64>,
@@ -78,6 +80,13 @@ impl Book {
         self.begun && self.owner == Some(member) && self.generation == generation
     }
 
+    fn commit(&mut self, at: u64) {
+        if self.committed != Some(at) {
+            self.home = None;
+        }
+        self.committed = Some(at);
+    }
+
     /// After something was acknowledged.
     fn settle(&mut self, before: u64) -> Settle {
         let low = self.low();
@@ -85,7 +94,7 @@ impl Book {
             return Settle::Done { moved: None };
         }
         self.full_told = false;
-        self.committed = Some(low);
+        self.commit(low);
         Settle::Done { moved: Some(low) }
     }
 
@@ -160,7 +169,7 @@ impl Book {
         }
         let before = self.committed;
         self.settle(low);
-        self.committed = Some(self.low());
+        self.commit(self.low());
         self.committed.filter(|_| self.committed != before)
     }
 
@@ -179,8 +188,11 @@ impl Book {
         }
     }
 
-    pub(super) fn seek(&mut self, to: u64) {
+    pub(super) fn seek(&mut self, to: u64, begun: bool) {
         self.skipped.extend(self.low()..to);
+        if begun && self.home.is_none() {
+            self.home = Some(self.low());
+        }
         self.known.clear();
         (self.base, self.next) = (to, to);
         self.generation += 1;
@@ -203,6 +215,11 @@ impl Book {
         self.owner = None;
         self.paused = false;
         self.full_told = false;
+        if let Some(home) = self.home.take() {
+            self.known.clear();
+            (self.base, self.next) = (home, home);
+            self.since = self.generation + 1;
+        }
         left
     }
 
@@ -226,7 +243,8 @@ impl Book {
             }
         }
         self.next = self.next.max(first);
-        self.committed = self.committed.max(Some(self.low()));
+        let low_now = self.low();
+        self.commit(self.committed.map_or(low_now, |at| at.max(low_now)));
         self.full_told = false;
         Some((low, missed))
     }
