@@ -132,14 +132,24 @@ impl crate::broker::Producer for Producer {
 }
 
 /// Waits for the oldest of these until no more than `but` are on their way.
-async fn all_stored(on_the_way: &mut VecDeque<Ticket>, but: usize) -> Result<(), Error> {
-    while on_the_way.len() > but {
-        let Some(mut ticket) = on_the_way.pop_front() else {
+fn poll_tickets(
+    tickets: &mut VecDeque<Ticket>,
+    but: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    while tickets.len() > but {
+        let Some(oldest) = tickets.front_mut() else {
             break;
         };
-        poll_fn(|cx| ticket.poll_stored(cx)).await?;
+        let stored = ready!(oldest.poll_stored(cx));
+        tickets.pop_front();
+        stored?;
     }
-    Ok(())
+    Poll::Ready(Ok(()))
+}
+
+async fn all_stored(tickets: &mut VecDeque<Ticket>, but: usize) -> Result<(), Error> {
+    poll_fn(|cx| poll_tickets(tickets, but, cx)).await
 }
 
 /// The records at the front that go to the same partition as the first.
@@ -270,14 +280,7 @@ impl Sink<Record> for Producer {
 impl Flight {
     /// Waits for the record that has found no room, and for those on their way until no more than `but` are left.
     fn poll_until(&mut self, cx: &mut Context<'_>, but: usize) -> Poll<Result<(), Error>> {
-        while self.tickets.len() > but {
-            let Some(oldest) = self.tickets.front_mut() else {
-                break;
-            };
-            let stored = ready!(oldest.poll_stored(cx));
-            self.tickets.pop_front();
-            stored?;
-        }
+        ready!(poll_tickets(&mut self.tickets, but, cx))?;
         if let Some(blocked) = &mut self.blocked {
             let pushed = ready!(blocked.as_mut().poll(cx));
             self.blocked = None;
