@@ -44,9 +44,13 @@ mod consumer;
 pub mod embedded;
 mod error;
 mod events;
+mod group;
 mod listen;
+mod partitioner;
 mod producer;
 mod record;
+#[cfg(any(feature = "kafka", feature = "nats"))]
+mod remote;
 
 pub use acker::{Acker, Settle, Settled, Verdict};
 pub use boxed::{BoxConsumer, BoxProducer};

@@ -74,7 +74,13 @@ pub mod broadcast;
 #[cfg_attr(docsrs, doc(cfg(feature = "broker")))]
 pub mod broker;
 mod coop;
+#[cfg(feature = "kafka")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kafka")))]
+pub mod kafka;
 pub mod meter;
+#[cfg(feature = "nats")]
+#[cfg_attr(docsrs, doc(cfg(feature = "nats")))]
+pub mod nats;
 pub mod pull;
 pub mod pump;
 pub mod push;

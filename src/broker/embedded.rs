@@ -8,13 +8,11 @@ mod coordinator;
 #[cfg(feature = "durable")]
 mod disk;
 mod entry;
-mod group;
 mod log;
 #[cfg(feature = "durable")]
 mod mailbox;
 mod offer;
 mod partition;
-mod partitioner;
 mod producer;
 mod seat;
 mod shared;

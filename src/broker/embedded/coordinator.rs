@@ -14,10 +14,10 @@ use crate::queue;
 use crate::sync::{Mutex, lock};
 
 use super::bury::bury;
-use super::group::{GivenUp, Group, MemberId, Place, Terms};
 use super::offer::position;
 use super::shared::Shared;
 use super::topic::Topics;
+use crate::broker::group::{GivenUp, Group, MemberId, Place, Terms};
 
 pub(crate) struct Coordinator {
     id: u64,

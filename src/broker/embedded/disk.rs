@@ -9,13 +9,13 @@ use crate::broker::{Error, SyncPolicy, Topic, TopicConfig};
 use crate::sync::lock;
 
 use super::entry::Entry;
-use super::group::Place;
 use super::log::{Log, Run};
 use super::offer::{Offered, Ticket};
 use super::partition::{Feed, Partition};
 use super::shared::Shared;
 use super::store::{Op, RecoveredPartition, Store};
 use super::topic::{TopicState, Topics};
+use crate::broker::group::Place;
 
 /// How much is read from disk at once.
 const READ_RECORDS: usize = 1024;

@@ -13,10 +13,10 @@ use crate::coop;
 use crate::sync::{AtomicBool, Mutex, lock};
 
 use super::coordinator::{Coordinator, Member};
-use super::group::{MemberId, Place};
 use super::shared::Shared;
 use super::take::{Cache, Reader, Short};
 use super::topic::{TopicState, check_config, check_group};
+use crate::broker::group::{MemberId, Place};
 
 pub(crate) struct Seat {
     pub(crate) shared: Arc<Shared>,

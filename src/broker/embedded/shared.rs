@@ -11,12 +11,12 @@ use crate::sync::{AtomicBool, Mutex, lock};
 
 use super::clock::Clock;
 use super::coordinator::Coordinator;
-use super::group::Place;
 use super::log::Log;
 use super::partition::Partition;
 #[cfg(feature = "durable")]
 use super::store::Store;
 use super::topic::{TopicState, Topics, check_config, check_topic};
+use crate::broker::group::Place;
 
 pub(crate) struct Shared {
     topics: Mutex<Arc<Topics>>,

@@ -9,10 +9,10 @@ use crate::sync::MutexGuard;
 
 use super::clock::system_time;
 use super::entry::Entry;
-use super::group::{Place, Source};
 use super::log::{Gone, PartTimes};
 use super::partition::Inner;
 use super::topic::Topics;
+use crate::broker::group::{Place, Source};
 
 /// How many records read from disk are kept for a partition.
 #[cfg(feature = "durable")]

@@ -7,7 +7,7 @@ use crate::broker::{Error, Record, Topic, TopicConfig};
 use crate::sync::AtomicU64;
 
 use super::partition::Partition;
-use super::partitioner::partition_of;
+use crate::broker::partitioner::partition_of;
 
 /// The longest name that a topic or a group can have, in bytes. Kafka's bound.
 const MAX_NAME: usize = 249;

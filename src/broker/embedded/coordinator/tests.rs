@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::group::Place;
 use super::super::producer::Producer;
 use super::super::seat::Seat;
 use super::super::shared::Shared;
+use crate::broker::group::Place;
 use crate::broker::{ConsumerConfig, Producer as _, Record, TopicConfig, Verdict, WhenFull};
 
 /// Takes a record and acknowledges it, in whoever's call it is woken in.

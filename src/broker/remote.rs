@@ -1,0 +1,1 @@
+//! What consumers of engines outside the process have in common.
