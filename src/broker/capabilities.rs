@@ -26,6 +26,19 @@ pub struct Capabilities {
     pub pauses: bool,
     /// The committed offset and the lag are known.
     pub lag: bool,
+    /// A topic keeps at most so many records: [`retain_records`](super::TopicConfig::retain_records).
+    pub retains_records: bool,
+    /// A topic keeps at most so many bytes: [`retain_bytes`](super::TopicConfig::retain_bytes).
+    pub retains_bytes: bool,
+    /// A topic removes records by age: [`retain_for`](super::TopicConfig::retain_for).
+    pub retains_age: bool,
+    /// A full topic makes its producers wait or refuses them:
+    /// [`WhenFull::Wait`](super::WhenFull::Wait) and [`WhenFull::Reject`](super::WhenFull::Reject).
+    pub waits_when_full: bool,
+    /// A topic has its own bound on the size of a record: [`max_record_bytes`](super::TopicConfig::max_record_bytes).
+    pub bounds_records: bool,
+    /// When members come and go, only the partitions that change hands pause. Otherwise all do for a moment.
+    pub cooperative: bool,
 }
 
 impl Capabilities {
@@ -43,6 +56,12 @@ impl Capabilities {
             partitions: false,
             pauses: false,
             lag: false,
+            retains_records: false,
+            retains_bytes: false,
+            retains_age: false,
+            waits_when_full: false,
+            bounds_records: false,
+            cooperative: false,
         }
     }
 }

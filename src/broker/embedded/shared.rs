@@ -103,6 +103,12 @@ impl Shared {
             partitions: true,
             pauses: true,
             lag: true,
+            retains_records: true,
+            retains_bytes: true,
+            retains_age: true,
+            waits_when_full: true,
+            bounds_records: true,
+            cooperative: true,
             ..Capabilities::none("the embedded broker")
         }
     }
