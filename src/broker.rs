@@ -50,7 +50,13 @@ mod partitioner;
 mod producer;
 mod record;
 #[cfg(any(feature = "kafka", feature = "nats"))]
-mod remote;
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "until the engines use all of it"
+)]
+pub(crate) mod remote;
 
 pub use acker::{Acker, Settle, Settled, Verdict};
 pub use boxed::{BoxConsumer, BoxProducer};

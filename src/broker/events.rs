@@ -70,6 +70,13 @@ pub enum Event {
         /// Why it failed.
         reason: String,
     },
+    /// The connection to the engine is gone. It is sought again; what was acknowledged meanwhile is told to the engine then.
+    Disconnected {
+        /// Why, as far as that is known.
+        reason: String,
+    },
+    /// The connection to the engine is back.
+    Connected,
     /// An error that passes, or one that nobody was waiting for.
     Failed(Error),
 }
