@@ -67,6 +67,11 @@ impl Acker {
             .settle(&delivery.position, Verdict::Nack { delay, reason })
     }
 
+    /// Says that a delivery is still in work. See [`Consumer::extend`](super::Consumer::extend).
+    pub fn extend(&self, delivery: &Delivery) -> Settled {
+        self.engine.settle(&delivery.position, Verdict::Extend)
+    }
+
     /// Acknowledges up to and including a position. See [`Consumer::commit_to`](super::Consumer::commit_to).
     pub fn commit_to(&self, position: &Position) -> Settled {
         self.engine.settle(position, Verdict::CommitTo)
@@ -103,6 +108,8 @@ pub enum Verdict {
         /// Why it failed.
         reason: Option<String>,
     },
+    /// It is still in work, and the time for its answer begins anew.
+    Extend,
     /// It is done with, and so is everything before it in its partition.
     CommitTo,
 }

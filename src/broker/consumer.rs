@@ -132,6 +132,15 @@ pub trait Consumer: Stream<Item = Result<Delivery, Error>> {
         self.acker().nack(delivery, delay)
     }
 
+    /// Says that a delivery is still in work: [`ack_wait`](super::ConsumerConfig::ack_wait) begins anew. One that is overdue, and
+    /// was not delivered again yet, is taken back. One that has been answered, or is on its way again, stays as it is.
+    ///
+    /// # Errors
+    /// [`Fenced`](Error::Fenced), as [`ack`](Self::ack).
+    fn extend(&self, delivery: &Delivery) -> impl Future<Output = Result<(), Error>> + Send {
+        self.acker().extend(delivery)
+    }
+
     /// Acknowledges everything that was delivered to this consumer so far and not nacked, and waits until that is stored. After a
     /// seek the place that was sought is committed, also backwards.
     ///

@@ -76,7 +76,8 @@ use run::{Stop, run};
 /// The listener asks the consumer for no more than it has room for: never more than `concurrency` deliveries, and
 /// [`Listen::ahead`], are taken and not settled. While it has no room it gives the sign of life that keeps the consumer in its
 /// group, so a handler may take longer than the session timeout (but then not longer than
-/// [`ack_wait`](crate::broker::ConsumerConfig::ack_wait), or its delivery is delivered again).
+/// [`ack_wait`](crate::broker::ConsumerConfig::ack_wait), or its delivery is delivered again; [`Listen::extend_for`] says so to
+/// the engine while it is at work).
 ///
 /// # Panics
 /// If `concurrency` is 0, and outside of a tokio runtime.

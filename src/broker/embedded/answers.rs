@@ -46,6 +46,7 @@ impl Seat {
                     let at = later(now, delay.unwrap_or_default());
                     group.nack(id, place, offset, generation, at, reason, now)
                 }
+                Verdict::Extend => group.extend(id, place, offset, generation, now),
                 Verdict::CommitTo => group.commit_to(id, place, offset, generation),
             };
             let good = matches!(settle, Settle::Done { .. } | Settle::Late);

@@ -5,7 +5,7 @@ mod runs;
 mod take;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ pub(super) struct Cursor {
     /// Slots that wait.
     waiting: usize,
     deadlines: Runs,
+    /// Later deadlines of single deliveries. An entry counts while its slot is out with as many attempts.
+    extended: BTreeMap<u64, (u32, Instant)>,
     /// Redeliveries, the first due on top. An entry counts while its slot waits with as many attempts.
     redeliveries: BinaryHeap<Reverse<Redelivery>>,
     /// In ordered mode, which keys are taken.
@@ -93,6 +95,7 @@ impl Cursor {
             out: 0,
             waiting: 0,
             deadlines: Runs::default(),
+            extended: BTreeMap::new(),
             redeliveries: BinaryHeap::new(),
             keys: None,
             taken: None,
@@ -176,6 +179,49 @@ impl Cursor {
         }
     }
 
+    /// The delivery is in work: it is overdue only after `deadline`. One that is overdue and not on its way again is taken back.
+    pub(super) fn extend(&mut self, offset: u64, deadline: Option<Instant>) -> Settle {
+        if offset < self.low {
+            return Settle::Late;
+        }
+        let Some(&Slot {
+            attempts,
+            state,
+            mine,
+        }) = self.slot(offset)
+        else {
+            return Settle::Unknown;
+        };
+        match state {
+            _ if attempts == 0 => return Settle::Unknown,
+            State::Out => {
+                if let Some(deadline) = deadline {
+                    self.extended.insert(offset, (attempts, deadline));
+                }
+            }
+            State::Waiting | State::Behind if mine => {
+                if let Some(slot) = self.slot_mut(offset) {
+                    slot.state = State::Out;
+                }
+                self.out += 1;
+                self.redeliveries.retain(|Reverse(it)| it.offset != offset);
+                if state == State::Waiting {
+                    self.no_longer_waiting(1);
+                }
+                if let Some(deadline) = deadline {
+                    let span = Span {
+                        from: offset,
+                        to: offset + 1,
+                        attempt: attempts,
+                    };
+                    self.deadlines.push(deadline, span);
+                }
+            }
+            _ => return Settle::Late,
+        }
+        Settle::Done { moved: None }
+    }
+
     /// Records in between that were never delivered, because they are behind others of their keys, stay undelivered.
     pub(super) fn commit_to(&mut self, offset: u64) -> Settle {
         if offset < self.low {
@@ -237,8 +283,19 @@ impl Cursor {
             }
             self.deadlines.pop();
             for offset in span.from.max(self.low)..span.to.min(self.next()) {
-                if self.is_out(offset, span.attempt) {
-                    failed(offset, self.fail(offset, now, max_attempts));
+                if !self.is_out(offset, span.attempt) {
+                    continue;
+                }
+                match self.extended.remove(&offset) {
+                    Some((attempts, later)) if attempts == span.attempt && later > now => {
+                        let span = Span {
+                            from: offset,
+                            to: offset + 1,
+                            attempt: attempts,
+                        };
+                        self.deadlines.push(later, span);
+                    }
+                    _ => failed(offset, self.fail(offset, now, max_attempts)),
                 }
             }
         }
@@ -260,6 +317,7 @@ impl Cursor {
             }
         }
         self.deadlines.clear();
+        self.extended.clear();
         self.full_told = false;
         unacknowledged
     }
@@ -354,6 +412,7 @@ impl Cursor {
         self.out -= count;
         if self.out == 0 {
             self.deadlines.clear();
+            self.extended.clear();
         }
     }
 
@@ -450,6 +509,9 @@ impl Cursor {
         self.low += count as u64;
         if let Some(keys) = &mut self.keys {
             keys.forget(count);
+        }
+        if !self.extended.is_empty() {
+            self.extended = self.extended.split_off(&self.low);
         }
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots.shrink_to(KEPT);

@@ -69,6 +69,33 @@ impl Group {
         Settle::Done { moved: None }
     }
 
+    /// A delivery is in work: the time for its answer begins anew.
+    pub(crate) fn extend(
+        &mut self,
+        member: MemberId,
+        place: Place,
+        offset: u64,
+        generation: u64,
+        now: Instant,
+    ) -> Settle {
+        let ack_wait = self.members.get(&member).map(|it| it.terms.ack_wait);
+        let deadline = ack_wait.and_then(|wait| now.checked_add(wait));
+        let held = self.held(member, place, generation);
+        let Some(cursor) = held.and_then(|it| it.cursor.as_mut()) else {
+            return Settle::Fenced;
+        };
+        let settle = cursor.extend(offset, deadline);
+        if let (Settle::Done { .. }, Some(deadline)) = (settle, deadline) {
+            self.arm(deadline);
+            // A poll of the same member may be asleep, and does not know of this deadline.
+            let asleep = self.members.get(&member);
+            if asleep.is_some_and(|it| it.sleeps_beyond(deadline)) {
+                self.effects.wake(member);
+            }
+        }
+        settle
+    }
+
     /// Everything that was delivered up to and including this offset is done with. `generation` 0: of whichever
     /// assignment.
     pub(crate) fn commit_to(

@@ -147,6 +147,16 @@ impl World {
         )
     }
 
+    fn extend(&mut self, member: MemberId, given: Given) -> Settle {
+        self.group.extend(
+            member,
+            given.place,
+            given.offset,
+            given.generation,
+            self.now,
+        )
+    }
+
     fn effects(&mut self) -> Effects {
         self.group.effects()
     }

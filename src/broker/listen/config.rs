@@ -34,6 +34,7 @@ pub struct Listen {
     pub(super) poll_wait: Duration,
     pub(super) nack_delay: Option<Duration>,
     pub(super) heartbeat: Duration,
+    pub(super) extend_for: Duration,
 }
 
 impl Listen {
@@ -54,6 +55,7 @@ impl Listen {
             poll_wait: Duration::from_secs(1),
             nack_delay: None,
             heartbeat: Duration::from_secs(3),
+            extend_for: Duration::ZERO,
         }
     }
 
@@ -98,6 +100,18 @@ impl Listen {
     #[must_use]
     pub const fn heartbeat(mut self, every: Duration) -> Self {
         self.heartbeat = every;
+        self
+    }
+
+    /// How long a delivery may take at the most, from when it was taken until its handler is done, without being delivered
+    /// again: at every [heartbeat](Self::heartbeat) until then the listener [extends](crate::broker::Consumer::extend) what it
+    /// has. For slow handlers. Not at all unless told otherwise: what takes longer than
+    /// [`ack_wait`](crate::broker::ConsumerConfig::ack_wait) is delivered again then, even while its handler is at it.
+    ///
+    /// The heartbeat has to be well below `ack_wait` for this.
+    #[must_use]
+    pub const fn extend_for(mut self, longest: Duration) -> Self {
+        self.extend_for = longest;
         self
     }
 }

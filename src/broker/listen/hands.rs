@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
-use crate::broker::{Acker, Delivery, Topic, Verdict};
+use crate::broker::{Acker, Delivery, Position, Topic, Verdict};
 
 use super::caught::{caught, forget};
 use super::config::{Listen, Order};
@@ -25,7 +27,15 @@ struct Lane {
 
 struct Taken {
     delivery: Delivery,
+    since: Instant,
     turn: Turn,
+}
+
+/// A delivery that a handler has.
+struct Running {
+    lane: Option<Lane>,
+    position: Position,
+    since: Instant,
 }
 
 /// All that a listener has in its hands.
@@ -36,8 +46,7 @@ pub(super) struct Hands<F> {
     acker: Acker,
     counts: Counts,
     tasks: JoinSet<()>,
-    /// The lane of each delivery that is being handled.
-    running: HashMap<Id, Option<Lane>>,
+    running: HashMap<Id, Running>,
     /// Lanes of which a delivery is running or ready, and those that wait behind it.
     lanes: HashMap<Lane, VecDeque<Taken>>,
     /// Deliveries that only wait for a free hand.
@@ -86,7 +95,11 @@ where
         self.taken += 1;
         let lane = self.lane(&delivery);
         let turn = self.counts.take();
-        let taken = Taken { delivery, turn };
+        let taken = Taken {
+            delivery,
+            since: Instant::now(),
+            turn,
+        };
         if let Some(lane) = &lane {
             if let Some(waiting) = self.lanes.get_mut(lane) {
                 waiting.push_back(taken);
@@ -114,8 +127,18 @@ where
     /// Gives what is ready to the hands that are free.
     fn start(&mut self) {
         while self.running.len() < self.listen.concurrency {
-            let Some((lane, Taken { delivery, turn })) = self.ready.pop_front() else {
+            let Some((lane, taken)) = self.ready.pop_front() else {
                 return;
+            };
+            let Taken {
+                delivery,
+                since,
+                turn,
+            } = taken;
+            let running = Running {
+                lane,
+                position: delivery.position.clone(),
+                since,
             };
             let work = handle(
                 self.handler.clone(),
@@ -126,7 +149,26 @@ where
                 self.counts.clone(),
             );
             let id = self.tasks.spawn(work).id();
-            self.running.insert(id, lane);
+            self.running.insert(id, running);
+        }
+    }
+
+    /// Tells the engine of everything in hand that was taken after `oldest` that it is still in work.
+    pub(super) async fn extend(&self, oldest: Option<Instant>) {
+        let waiting = self.lanes.values().flatten();
+        let waiting = waiting.chain(self.ready.iter().map(|(_lane, taken)| taken));
+        let waiting = waiting.map(|taken| (&taken.delivery.position, taken.since));
+        let running = self.running.values().map(|it| (&it.position, it.since));
+        let extended = running
+            .chain(waiting)
+            .filter(|(_, since)| oldest.is_none_or(|oldest| *since > oldest))
+            .map(|(position, _)| self.acker.settle(position, Verdict::Extend));
+        for extended in join_all(extended).await {
+            match extended {
+                Err(error) if !error.is_fenced() => self.counts.error(error),
+                // That it is no longer in these hands shows when it is answered.
+                _ => {}
+            }
         }
     }
 
@@ -135,9 +177,9 @@ where
         let Some(id) = ready!(self.poll_ended(cx)) else {
             return Poll::Pending;
         };
-        if let Some(lane) = self.running.remove(&id) {
+        if let Some(running) = self.running.remove(&id) {
             self.taken -= 1;
-            if let Some(lane) = lane {
+            if let Some(lane) = running.lane {
                 match self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
                     Some(next) => self.ready.push_back((Some(lane), next)),
                     None => drop(self.lanes.remove(&lane)),

@@ -36,6 +36,7 @@ enum Phase {
 
 enum Step {
     Finished,
+    Extend,
     Stop(Stop),
     TimeUp,
     Polled(Instant, Result<Vec<Delivery>, Error>),
@@ -60,6 +61,7 @@ pub(super) async fn run<C, F, Fut, E>(
     // When the next poll may be, and when the next sign of life is due; `None` is never.
     let mut next_poll = Instant::now();
     let mut next_beat = next_poll.checked_add(beat);
+    let mut extend = pin!(until(next_extend(listen)));
     loop {
         let (room, by) = match phase {
             Phase::Polling => (hands.free(), None),
@@ -88,18 +90,27 @@ pub(super) async fn run<C, F, Fut, E>(
                 if hands.poll_finished(cx).is_ready() {
                     return Poll::Ready(Step::Finished);
                 }
+                if extend.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Step::Extend);
+                }
                 let (asked, polled) = ready!(poll.as_mut().poll(cx));
                 let units = polled.as_ref().map_or(1, |taken| taken.len().max(1));
                 (0..units).for_each(|_| coop::take(cx));
                 Poll::Ready(Step::Polled(asked, polled))
             })
             .await;
-            if !matches!(step, Step::Finished) || room == 0 {
-                break step;
+            match step {
+                Step::Extend => {
+                    let oldest = Instant::now().checked_sub(listen.extend_for);
+                    hands.extend(oldest).await;
+                    extend.set(until(next_extend(listen)));
+                }
+                Step::Finished if room > 0 => {}
+                step => break step,
             }
         };
         let (asked, polled) = match step {
-            Step::Finished => continue,
+            Step::Finished | Step::Extend => continue,
             Step::TimeUp => break,
             Step::Stop(Stop { by }) => {
                 phase = Phase::Ending { by };
@@ -135,6 +146,13 @@ pub(super) async fn run<C, F, Fut, E>(
     if let Err(error) = consumer.close().await {
         counts.ended(error);
     }
+}
+
+/// When what is in hand is to be extended next.
+fn next_extend(listen: Listen) -> Option<Instant> {
+    let wanted = !listen.extend_for.is_zero();
+    let next = Instant::now().checked_add(listen.heartbeat.max(SHORTEST));
+    next.filter(|_| wanted)
 }
 
 /// Waits until then, or for ever.

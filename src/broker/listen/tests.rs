@@ -352,3 +352,32 @@ async fn the_largest_settings_work() {
     assert!(script.polls.lock().unwrap().len() <= 502);
     assert_eq!(listener.stop(Duration::ZERO).await.cancelled, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_work_is_extended_for_as_long_as_it_may() {
+    // guarantee: K6
+    let extended = |script: &Script| -> Vec<(u32, u64)> {
+        let settled = script.settled.lock().unwrap();
+        let extended = settled.iter().filter(|it| it.2 == Verdict::Extend);
+        extended.map(|it| (it.0, it.1)).collect()
+    };
+    let how = Listen::new(1).ahead(1).heartbeat(SECOND);
+    for (how, expected) in [
+        // The one in work, and the one that waits for a hand.
+        (
+            how.extend_for(5 * SECOND / 2),
+            vec![(0, 0), (0, 1), (0, 0), (0, 1)],
+        ),
+        (how, vec![]),
+    ] {
+        let script = Arc::new(Script::default());
+        script.deliver(0, 0, None);
+        script.deliver(0, 1, None);
+        let (listener, log) = second_each(&script, how);
+        sleep(10 * SECOND).await;
+        assert_eq!(log.ended.lock().unwrap().len(), 2);
+        assert_eq!(extended(&script), expected);
+        let report = listener.stop(SECOND).await;
+        assert_eq!((report.handled, report.errors), (2, 0));
+    }
+}

@@ -352,3 +352,51 @@ fn deadlines_that_were_met_are_forgotten() {
     world.pass(1000 * SECOND);
     assert_eq!(world.offsets(member, 9), [600, 601]);
 }
+
+#[test]
+fn what_is_still_in_work_is_not_overdue() {
+    // guarantee: K6
+    let (mut world, member) = World::alone(TERMS, 3);
+    let given = world.take(member, 3);
+    world.group.park(member);
+    world.pass(20 * SECOND);
+    assert_eq!(world.extend(member, given[1]), DONE);
+    // Twice, and the later one counts.
+    world.pass(5 * SECOND);
+    assert_eq!(world.extend(member, given[1]), DONE);
+    assert_eq!(world.ack(member, given[2]), DONE);
+    assert_eq!(world.extend(member, given[2]), Settle::Late);
+    world.pass(5 * SECOND);
+    let again = world.take(member, 9);
+    assert_eq!((again.len(), again[0].offset), (1, 0));
+    assert_eq!(world.ack(member, again[0]), done(1));
+    world.pass(24 * SECOND);
+    assert!(world.take(member, 9).is_empty());
+    world.pass(SECOND);
+    let again = world.take(member, 9);
+    assert_eq!((again[0].offset, again[0].attempt), (1, 2));
+    let beyond = world.group.extend(member, HERE, 3, 1, world.now);
+    assert_eq!(beyond, Settle::Unknown);
+    let fenced = world.group.extend(member, HERE, 1, 2, world.now);
+    assert_eq!(fenced, Settle::Fenced);
+}
+
+#[test]
+fn what_is_overdue_and_still_in_work_is_taken_back() {
+    // guarantee: K6
+    let (mut world, member) = World::alone(TERMS, 2);
+    let given = world.take(member, 2);
+    world.group.park(member);
+    world.pass(30 * SECOND);
+    world.effects();
+    assert_eq!(world.extend(member, given[0]), DONE);
+    let again = world.take(member, 9);
+    assert_eq!((again.len(), again[0].offset), (1, 1));
+    // Its delay counts, and not that it was overdue once.
+    assert_eq!(world.nack(member, given[0], 5 * SECOND), DONE);
+    assert!(world.take(member, 9).is_empty());
+    // What is said to have failed is not taken back.
+    assert_eq!(world.extend(member, given[0]), Settle::Late);
+    world.pass(5 * SECOND);
+    assert_eq!(world.offsets(member, 9), [0]);
+}

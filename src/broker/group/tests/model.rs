@@ -29,6 +29,7 @@ enum Op {
     Cancel(usize),
     Ack(usize),
     Nack(usize, u64),
+    Extend(usize),
     CommitTo(usize, bool),
     CommitAll(usize),
     Seek(usize, usize, u64),
@@ -74,6 +75,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => n().prop_map(Op::Cancel),
         16 => n().prop_map(Op::Ack),
         5 => (n(), 0..4_u64).prop_map(|(d, delay)| Op::Nack(d, delay)),
+        4 => n().prop_map(Op::Extend),
         2 => (n(), any::<bool>()).prop_map(|(d, any)| Op::CommitTo(d, any)),
         2 => n().prop_map(Op::CommitAll),
         1 => (n(), n(), 0..40_u64).prop_map(|(m, p, to)| Op::Seek(m, p, to)),
@@ -202,7 +204,7 @@ impl Sim {
                 self.world.records.cold.clear();
                 self.wake_all();
             }
-            Op::Ack(n) | Op::Nack(n, _) | Op::CommitTo(n, _) => {
+            Op::Ack(n) | Op::Nack(n, _) | Op::Extend(n) | Op::CommitTo(n, _) => {
                 if let Some((member, delivery)) = self.delivery(n) {
                     self.touch(member);
                     self.answer(&op, member, delivery);
@@ -330,6 +332,13 @@ impl Sim {
                 (
                     group.commit_to(id, place, offset, generation),
                     book.commit_to(id, offset, generation),
+                )
+            }
+            Op::Extend(_) => {
+                let deadline = now.checked_add(self.members[&id].terms.ack_wait);
+                (
+                    group.extend(id, place, offset, generation, now),
+                    book.extend((id, generation), offset, deadline),
                 )
             }
             Op::Nack(_, delay) => {

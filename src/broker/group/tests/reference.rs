@@ -140,6 +140,29 @@ impl Book {
         (DONE, known.fail(at, max_attempts))
     }
 
+    pub(super) fn extend(
+        &mut self,
+        (member, generation): (MemberId, u64),
+        offset: u64,
+        deadline: Option<Instant>,
+    ) -> Settle {
+        if !self.holds(member, generation) {
+            return Settle::Fenced;
+        }
+        let low = self.low();
+        let Some(known) = self.known.get_mut(&offset).filter(|_| offset >= low) else {
+            let late = offset < low;
+            return if late { Settle::Late } else { Settle::Unknown };
+        };
+        match known.fate {
+            Fate::Out(_) => {}
+            Fate::Waits(_) if known.mine => {}
+            _ => return Settle::Late,
+        }
+        known.fate = Fate::Out(deadline);
+        DONE
+    }
+
     pub(super) fn commit_to(&mut self, member: MemberId, offset: u64, generation: u64) -> Settle {
         let generation = if generation == 0 {
             self.generation
