@@ -1,1 +1,126 @@
 //! The broker traits on NATS JetStream.
+
+#[expect(dead_code, reason = "the producer and the consumer use it")]
+mod connection;
+mod consumer;
+mod feeds;
+#[expect(dead_code, reason = "the producer uses it")]
+mod line;
+mod options;
+#[expect(dead_code, reason = "the producer and the consumer use it")]
+mod topic;
+mod trouble;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::broker::{Capabilities, Error, Topic, TopicConfig};
+
+use connection::Connection;
+pub use options::Options;
+
+/// The engine's name.
+pub(crate) const ENGINE: &str = "NATS";
+
+/// What NATS can do.
+pub(crate) const CAPABILITIES: Capabilities = {
+    let mut can = Capabilities::none(ENGINE);
+    can.durable = true;
+    can.seek = true;
+    can.seek_time = true;
+    can.redelivers = true;
+    can.nack_delay = true;
+    can.deduplicates = true;
+    can.partitions = true;
+    can.pauses = true;
+    can.lag = true;
+    can.retains_records = true;
+    can.retains_age = true;
+    can.bounds_records = true;
+    can.cooperative = true;
+    can
+};
+
+/// A connection to NATS JetStream. Cheap to clone: all handles share one connection.
+#[derive(Clone)]
+pub struct Nats {
+    connection: Arc<Connection>,
+}
+
+impl Nats {
+    /// Connects to a server, `nats://host:port`, or to one of several, with commas between them.
+    ///
+    /// A connection that is lost later is looked for until it is back. The first one is not: whether a server is there, is
+    /// known when this returns.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](Error::InvalidConfig) for a URL or options that make no sense, [`Engine`](Error::Engine) where
+    /// there is no server, where it refuses the credentials, or where it runs without JetStream.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(url: impl AsRef<str>, options: Options) -> Result<Self, Error> {
+        let connection = Connection::open(url.as_ref(), options).await?;
+        Ok(Self {
+            connection: Arc::new(connection),
+        })
+    }
+
+    /// Creates a topic, as a stream with a subject for each partition. One that exists with as many partitions is given
+    /// the new bounds; what is in it stays.
+    ///
+    /// # Errors
+    /// [`InvalidTopic`](Error::InvalidTopic) for a name that NATS cannot have, [`InvalidConfig`](Error::InvalidConfig) for
+    /// bounds under which nothing could be kept, [`Unsupported`](Error::Unsupported) for
+    /// [`retain_bytes`](TopicConfig::retain_bytes) and [`WhenFull::Wait`](crate::broker::WhenFull::Wait),
+    /// [`TopicExists`](Error::TopicExists) where it has another number of partitions, [`Engine`](Error::Engine) for what the
+    /// server or the connection says.
+    pub async fn create_topic(
+        &self,
+        name: impl Into<Topic>,
+        config: TopicConfig,
+    ) -> Result<(), Error> {
+        self.connection.create_topic(&name.into(), config).await
+    }
+
+    /// The names of all topics, in alphabetical order. Streams whose subjects are not those of partitions are none.
+    ///
+    /// # Errors
+    /// [`Closed`](Error::Closed), or what befell the connection.
+    pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
+        self.connection.topics().await
+    }
+
+    /// What NATS can do.
+    pub fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    /// Closes the connection for all its handles, when its consumers have left their groups.
+    ///
+    /// Pushes and polls answer [`Error::Closed`] from now on, those that wait too, and the streams of consumers end.
+    ///
+    /// # Errors
+    /// [`Engine`](Error::Engine) where the server could not be told within the request timeout. It is closed then, too.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.connection.close().await
+    }
+}
+
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.connection.client.connection_state();
+        f.debug_struct("Nats")
+            .field(
+                "connected",
+                &(state == async_nats::connection::State::Connected),
+            )
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
