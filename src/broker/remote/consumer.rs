@@ -15,7 +15,7 @@ pub(crate) struct Consumer<E: Engine> {
     seat: Arc<Seat<E>>,
 }
 
-#[expect(unused_variables, dead_code, clippy::todo, reason = "filled next")]
+#[expect(unused_variables, clippy::todo, reason = "filled next")]
 impl<E: Engine> Consumer<E> {
     pub(crate) fn new(seat: Arc<Seat<E>>) -> Self {
         Self { seat }

@@ -1,0 +1,338 @@
+//! What all handles of a connection share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::util::Timeout;
+use tokio::sync::{Notify, oneshot};
+
+use super::fault;
+use super::options::Options;
+use super::producer::Core;
+use super::testing::Mock;
+use crate::broker::{Capabilities, Error, Topic};
+use crate::sync::{AtomicBool, Mutex, lock};
+
+/// How long to wait before an answer that did not come is asked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+pub(super) struct Shared {
+    pub(super) brokers: String,
+    pub(super) options: Options,
+    /// Topics are made by this cluster itself, where it is a mock.
+    pub(super) mock: Option<Mock>,
+    /// A client that belongs to no group, for questions.
+    asking: Option<Arc<BaseConsumer<Watch>>>,
+    topics: Mutex<HashMap<Topic, Known>>,
+    pub(super) core: Mutex<Option<Arc<Core>>>,
+    closed: AtomicBool,
+    /// Whoever waits for something learns of the end.
+    pub(super) ending: Notify,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) partitions: u32,
+    /// The largest record it takes, where it was created here.
+    pub(super) max_record: Option<usize>,
+}
+
+impl Shared {
+    /// Connects, which takes as long as a broker takes to answer.
+    pub(super) async fn connect(
+        brokers: String,
+        options: Options,
+        mock: Option<Mock>,
+    ) -> Result<Arc<Self>, Error> {
+        options.check()?;
+        if brokers.trim().is_empty() {
+            return Err(fault::invalid(
+                "no broker is named: give one as `host:port`",
+            ));
+        }
+        let timeout = options.request_timeout;
+        let config = options.client(&brokers);
+        let address = brokers.clone();
+        let asking = apart(move || {
+            let asking: BaseConsumer<Watch> = config
+                .create_with_context(Watch::default())
+                .map_err(fault::unmade)?;
+            let until = Instant::now() + timeout;
+            let watch = Arc::clone(asking.context());
+            let answered = retried(until, &watch, |left| {
+                asking.fetch_metadata(Some(PROBE), left)
+            });
+            match answered {
+                Ok(_) => Ok(Arc::new(asking)),
+                Err(_) => Err(fault::because("connecting", watch.why(&address, timeout))),
+            }
+        });
+        let asking = asking.await?;
+        Ok(Arc::new(Self {
+            brokers,
+            options,
+            mock,
+            asking: Some(asking),
+            topics: Mutex::new(HashMap::new()),
+            core: Mutex::new(None),
+            closed: AtomicBool::new(false),
+            ending: Notify::new(),
+        }))
+    }
+
+    pub(super) fn open(&self) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(fault::closed());
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Says to all that it is over. `false`: it was before.
+    pub(super) fn shut(&self) -> bool {
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.ending.notify_waiters();
+        first
+    }
+
+    pub(super) const fn capabilities(&self) -> Capabilities {
+        let real = self.mock.is_none();
+        let mut capabilities = Capabilities::none(fault::ENGINE);
+        capabilities.durable = real;
+        capabilities.seek = true;
+        capabilities.seek_time = real;
+        capabilities.redelivers = true;
+        capabilities.nack_delay = true;
+        capabilities.partitions = true;
+        capabilities.pauses = true;
+        capabilities.lag = true;
+        capabilities.retains_bytes = real;
+        capabilities.retains_age = real;
+        capabilities.bounds_records = true;
+        capabilities
+    }
+
+    /// Waits for what is on its way, and for consumers to leave.
+    pub(super) async fn close(&self) -> Result<(), Error> {
+        self.shut();
+        let core = lock(&self.core).take();
+        let Some(core) = core else {
+            return Ok(());
+        };
+        // What does not arrive within the request timeout has failed by then.
+        while core.on_the_way() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// What is known of a topic without asking.
+    pub(super) fn known(&self, topic: &str) -> Option<Known> {
+        lock(&self.topics).get(topic).copied()
+    }
+
+    /// Keeps how large the records of a topic may be, which is for whoever created it to say.
+    pub(super) fn remember(&self, topic: &Topic, partitions: u32, max_record: Option<usize>) {
+        let mut topics = lock(&self.topics);
+        let known = topics.entry(topic.clone()).or_insert(Known {
+            partitions,
+            max_record: None,
+        });
+        known.partitions = partitions;
+        known.max_record = max_record.or(known.max_record);
+    }
+
+    pub(super) fn forget(&self, topic: &str) {
+        lock(&self.topics).remove(topic);
+    }
+
+    /// What is known of a topic; the cluster is asked where nothing is.
+    pub(super) async fn find(&self, topic: &Topic) -> Result<Known, Error> {
+        self.open()?;
+        match self.known(topic) {
+            Some(known) => Ok(known),
+            None => self.look_up(topic).await,
+        }
+    }
+
+    /// Asks the cluster about a topic.
+    pub(super) async fn look_up(&self, topic: &Topic) -> Result<Known, Error> {
+        super::topics::check_name(topic)?;
+        let name = topic.clone();
+        let found = self.ask("asking for a topic", move |client, left| {
+            let metadata = client.fetch_metadata(Some(&name), left)?;
+            let found = metadata
+                .topics()
+                .iter()
+                .find(|topic| *topic.name() == *name);
+            let Some(found) = found else {
+                return Ok(None);
+            };
+            match found.error().map(RDKafkaErrorCode::from) {
+                None => Ok(Some(found.partitions().len())),
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                ) => Ok(None),
+                Some(code) => Err(KafkaError::MetadataFetch(code)),
+            }
+        });
+        match found.await? {
+            Some(partitions) if partitions > 0 => {
+                let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+                self.remember(topic, partitions, None);
+                Ok(self.known(topic).unwrap_or(Known {
+                    partitions,
+                    max_record: None,
+                }))
+            }
+            _ => {
+                self.forget(topic);
+                Err(Error::UnknownTopic {
+                    topic: topic.clone(),
+                    record: None,
+                })
+            }
+        }
+    }
+
+    /// Asks the cluster, again and again until it answers or the request timeout is over.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        question: impl Fn(&BaseConsumer<Watch>, Timeout) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(asking) = self.asking.clone() else {
+            return Err(fault::closed());
+        };
+        let timeout = self.options.request_timeout;
+        apart(move || {
+            let until = Instant::now() + timeout;
+            let watch = Arc::clone(asking.context());
+            retried(until, &watch, |left| question(&asking, left))
+                .map_err(|error| fault::engine(action, error))
+        })
+        .await
+    }
+}
+
+impl Drop for Shared {
+    /// Letting go of a client takes time, which is not this thread's.
+    fn drop(&mut self) {
+        self.shut();
+        if let Some(asking) = self.asking.take() {
+            let worker = thread::Builder::new().name("pushpull-kafka".into());
+            // Without a thread it is dropped here after all.
+            drop(worker.spawn(move || drop(asking)));
+        }
+    }
+}
+
+/// No topic has this name: asking for it moves the least.
+const PROBE: &str = "pushpull.probe";
+
+/// Does it again while the cluster does not answer.
+fn retried<T>(
+    until: Instant,
+    watch: &Watch,
+    question: impl Fn(Timeout) -> KafkaResult<T>,
+) -> KafkaResult<T> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let answer = question(Timeout::After(left.max(AGAIN).min(Duration::from_secs(10))));
+        let Err(error) = answer else {
+            return answer;
+        };
+        let passes = error.rdkafka_error_code().is_some_and(passes);
+        if !passes || watch.is_refused() || Instant::now() + AGAIN >= until {
+            return Err(error);
+        }
+        thread::sleep(AGAIN);
+    }
+}
+
+/// Whether the cluster may answer another time.
+pub(super) const fn passes(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::Resolve
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+    )
+}
+
+/// Does what would block a runtime's thread on one of its own.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (tell, told) = oneshot::channel();
+    let worker = thread::Builder::new().name("pushpull-kafka".into());
+    let spawned = worker.spawn(move || {
+        // Nobody listens any more where the future was dropped.
+        drop(tell.send(work()));
+    });
+    spawned.map_err(|error| fault::engine("starting a thread", error))?;
+    told.await
+        .unwrap_or_else(|_| Err(fault::because("working apart", "the thread has panicked")))
+}
+
+/// Remembers what the client said last about its connections.
+#[derive(Default)]
+pub(super) struct Watch {
+    last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Watch {
+    fn is_refused(&self) -> bool {
+        lock(&self.last)
+            .as_ref()
+            .is_some_and(|(code, _)| fault::is_refusal(*code))
+    }
+
+    fn why(&self, brokers: &str, timeout: Duration) -> String {
+        match &*lock(&self.last) {
+            Some((code, reason)) if fault::is_refusal(*code) => {
+                format!("`{brokers}` refused: {reason}")
+            }
+            Some((_, reason)) => {
+                format!("no broker of `{brokers}` answered within {timeout:?}: {reason}")
+            }
+            None => format!("no broker of `{brokers}` answered within {timeout:?}"),
+        }
+    }
+}
+
+impl ClientContext for Watch {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else {
+            return;
+        };
+        let mut last = lock(&self.last);
+        // That all are down says less than why they are.
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Watch {}
