@@ -44,7 +44,7 @@ mod consumer;
 pub mod embedded;
 mod error;
 mod events;
-mod group;
+pub(crate) mod group;
 mod listen;
 mod partitioner;
 mod producer;

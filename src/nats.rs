@@ -4,6 +4,8 @@
 mod connection;
 mod consumer;
 mod feeds;
+#[cfg_attr(not(test), expect(dead_code, reason = "the consumer will"))]
+mod lease;
 #[expect(dead_code, reason = "the producer uses it")]
 mod line;
 mod options;

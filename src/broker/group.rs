@@ -23,6 +23,8 @@ use tokio::time::Instant;
 use member::Member;
 use partition::{Partition, Partitions};
 
+#[cfg(feature = "nats")]
+pub(crate) use assign::{Readers, Seat as Share, assign};
 pub(crate) use effects::{Effects, GivenUp};
 
 pub(crate) type MemberId = u64;

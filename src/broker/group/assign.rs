@@ -6,20 +6,20 @@ use super::{MemberId, Place};
 
 /// A partition, where it is, and where it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seat {
-    pub(super) place: Place,
+pub(crate) struct Seat {
+    pub(crate) place: Place,
     /// Who has it now.
-    pub(super) owner: Option<MemberId>,
+    pub(crate) owner: Option<MemberId>,
     /// Who was to have it; becomes who is to have it.
-    pub(super) target: Option<MemberId>,
+    pub(crate) target: Option<MemberId>,
 }
 
 /// Who reads a topic.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     /// In order.
-    pub(super) members: Vec<MemberId>,
-    pub(super) partitions: u32,
+    pub(crate) members: Vec<MemberId>,
+    pub(crate) partitions: u32,
 }
 
 type Topics = BTreeMap<u32, Readers>;
@@ -29,7 +29,7 @@ type Topics = BTreeMap<u32, Readers>;
 /// A seat stays with its target if that still reads the topic. Those without one go to who has the fewest. Then seats
 /// move one by one from whoever has the most to whoever has the fewest, while that makes the two less unequal. So members
 /// that read the same topics end up with numbers that differ by one at the most, and no seat moves that need not.
-pub(super) fn assign(topics: &Topics, seats: &mut [Seat]) {
+pub(crate) fn assign(topics: &Topics, seats: &mut [Seat]) {
     let mut load = Load::default();
     for readers in topics.values() {
         for &member in &readers.members {
