@@ -57,7 +57,7 @@ fn what_was_moved_is_destroyed_by_its_new_owner() {
     let grave = Grave::default();
     let mut ring = six(&grave, &[]);
     drop(ring.adopt(Ring::with_room(false, 32)));
-    assert_eq!(in_the(&grave), []);
+    assert!(in_the(&grave).is_empty());
     drop(ring.pop());
     assert_eq!(in_the(&grave), [0]);
     let mut out = Vec::with_capacity(2);
@@ -66,9 +66,9 @@ fn what_was_moved_is_destroyed_by_its_new_owner() {
     assert_eq!(in_the(&grave), [1, 2]);
     let taken = ring.take();
     drop(ring);
-    assert_eq!(in_the(&grave), []);
+    assert!(in_the(&grave).is_empty());
     let all: Vec<_> = taken.into();
-    assert_eq!(in_the(&grave), []);
+    assert!(in_the(&grave).is_empty());
     drop(all);
     assert_eq!(in_the(&grave), [3, 4, 5]);
 }
