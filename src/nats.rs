@@ -4,7 +4,7 @@
 mod connection;
 mod consumer;
 mod feeds;
-#[cfg_attr(not(test), expect(dead_code, reason = "the consumer will"))]
+#[expect(dead_code, reason = "the consumer will")]
 mod lease;
 #[expect(dead_code, reason = "the producer uses it")]
 mod line;

@@ -98,7 +98,7 @@ async fn what_is_held_is_given_back() {
 
     // Pinned, it can be emptied and used on.
     let mut batches = Box::pin(rx.batch(9, SECOND));
-    assert_eq!(batches.as_mut().take_remainder(), []);
+    assert!(batches.as_mut().take_remainder().is_empty());
     assert_eq!(batches.next().await, Some(vec![4]));
     assert!(batches.is_terminated());
 
@@ -174,7 +174,7 @@ fn batches_are_handy() {
     let mut batches = stream::iter([1, 2]).batch_with(BatchPolicy::items(2));
     let batch = futures::executor::block_on(batches.next()).unwrap();
     assert_eq!((batch.len(), batch.is_empty()), (2, false));
-    assert_eq!(batch.iter().sum::<i32>(), (&batch).into_iter().sum());
+    assert_eq!(batch.iter().sum::<i32>(), (&batch).into_iter().sum::<i32>());
     assert_eq!(batch.clone().into_iter().collect::<Vec<_>>(), batch.items);
     let reasons = [
         FlushReason::Size,
