@@ -1,6 +1,6 @@
 //! Records that failed for the last time.
 
-use pushpull::broker::{Consumer, ConsumerConfig, Event};
+use pushpull::broker::{Consumer, Event};
 
 use crate::engines::Engine;
 use crate::kit::*;
@@ -12,7 +12,7 @@ pub(crate) async fn the_last_failure_goes_to_the_dead_letters(engine: impl Engin
     if !engine.capabilities().redelivers {
         return;
     }
-    let config = group().max_attempts(3).dead_letter("dead");
+    let config = group().max_attempts(3).dead_letter(name("dead"));
     let consumer = engine.reader(config, topic).await;
     let events = consumer.events();
     for attempt in 1..=3 {
@@ -30,28 +30,26 @@ pub(crate) async fn the_last_failure_goes_to_the_dead_letters(engine: impl Engin
             }
         }
     }
-    assert!(drain(&consumer).await.is_empty());
+    drain(&consumer, 0).await;
+    told(&events, |event| {
+        matches!(event, Event::DeadLettered { position, reason } if *position == pushed[1] && reason == "no luck 3")
+    })
+    .await;
     if engine.capabilities().lag {
         assert_committed(consumer.committed(topic, 0).await.unwrap(), &pushed, 3);
         assert_eq!(consumer.lag(topic, 0).await.unwrap(), 0);
     }
-    let told = all_events(&events).into_iter().any(|event| {
-        matches!(event, Event::DeadLettered { position, reason } if position == pushed[1] && reason == "no luck 3")
-    });
-    assert!(told);
 
-    let undertaker = engine
-        .reader(ConsumerConfig::group("undertaker"), "dead")
-        .await;
+    let undertaker = engine.reader(group_named("undertaker"), name("dead")).await;
     let dead = poll_n(&undertaker, 1).await;
     assert_eq!((text(&dead[0]), dead[0].attempt), ("n/1".into(), 1));
     let record = &dead[0].record;
     assert_eq!(record.key.as_deref(), Some(&b"n"[..]));
     for (name, value) in [
-        ("topic", "t"),
+        ("topic", topic),
         ("partition", "0"),
         ("offset", &pushed[1].offset.to_string()),
-        ("group", "g"),
+        ("group", name("g")),
         ("attempts", "3"),
         ("reason", "no luck 3"),
     ] {
@@ -71,19 +69,22 @@ pub(crate) async fn silence_is_a_failure_too(engine: impl Engine) {
     if !engine.capabilities().redelivers {
         return;
     }
-    let config = group().max_attempts(2).dead_letter("dead").ack_wait(SECOND);
+    let config = group()
+        .max_attempts(2)
+        .dead_letter(name("dead"))
+        .ack_wait(second());
     let consumer = engine.reader(config, topic).await;
     let mut attempts = Vec::new();
-    for _ in 0..10 {
-        let polled = consumer.poll(10, SECOND).await.unwrap();
-        attempts.extend(polled.iter().map(|got| (text(got), got.attempt)));
+    for got in poll_n(&consumer, 4).await {
+        attempts.push((text(&got), got.attempt));
+    }
+    for _ in 0..3 {
+        drain(&consumer, 0).await;
     }
     attempts.sort();
     let twice = |n: &str| [(n.to_owned(), 1), (n.to_owned(), 2)];
     assert_eq!(attempts, [twice("n/0"), twice("n/1")].concat());
-    let undertaker = engine
-        .reader(ConsumerConfig::group("undertaker"), "dead")
-        .await;
+    let undertaker = engine.reader(group_named("undertaker"), name("dead")).await;
     let dead = poll_n(&undertaker, 2).await;
     assert!(dead.iter().all(|got| {
         !got.record
@@ -109,11 +110,11 @@ pub(crate) async fn without_dead_letters_a_record_is_given_up(engine: impl Engin
         .await
         .unwrap();
     consumer.ack(&got[1]).await.unwrap();
-    assert!(drain(&consumer).await.is_empty());
-    let told = all_events(&events).into_iter().any(|event| {
-        matches!(event, Event::GivenUp { position, reason } if position == pushed[0] && reason == "no use")
-    });
-    assert!(told);
+    drain(&consumer, 0).await;
+    told(&events, |event| {
+        matches!(event, Event::GivenUp { position, reason } if *position == pushed[0] && reason == "no use")
+    })
+    .await;
     if engine.capabilities().lag {
         assert_committed(consumer.committed(topic, 0).await.unwrap(), &pushed, 2);
     }

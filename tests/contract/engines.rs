@@ -5,26 +5,39 @@ use pushpull::broker::{
     TopicConfig, embedded,
 };
 
+use crate::kit::{Clock, group, name};
+
 /// An engine that is up, and goes down with its value.
-pub(crate) trait Engine {
+pub(crate) trait Engine: Sized + 'static {
+    const NAME: &'static str;
+    const CLOCK: Clock;
+    /// Whether its names are shared with other cases, or with other runs.
+    const SHARED: bool = false;
+
     type Producer: Producer + Send + Sync + Unpin + 'static;
     type Consumer: Consumer + Send + Sync + Unpin + 'static;
 
+    /// Why it is not tried here.
+    fn skipped() -> Option<String> {
+        None
+    }
+
+    async fn start() -> Self;
     async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error>;
     fn producer(&self) -> Self::Producer;
     fn consumer(&self, config: ConsumerConfig) -> Self::Consumer;
 
     fn capabilities(&self) -> Capabilities {
-        self.consumer(ConsumerConfig::group("capabilities"))
-            .capabilities()
+        self.consumer(group()).capabilities()
     }
 
-    /// A topic by this name.
-    async fn topic(&self, name: &'static str, partitions: u32) -> &'static str {
-        self.create(name, TopicConfig::partitions(partitions))
+    /// A topic by this [name].
+    async fn topic(&self, topic: &'static str, partitions: u32) -> &'static str {
+        let topic = name(topic);
+        self.create(topic, TopicConfig::partitions(partitions))
             .await
             .unwrap();
-        name
+        topic
     }
 
     /// A member of a group that has subscribed to one topic.
@@ -38,15 +51,16 @@ pub(crate) trait Engine {
 /// The broker in the process's memory.
 pub(crate) struct Memory(Broker);
 
-impl Memory {
-    pub(crate) async fn start() -> Self {
-        Self(Broker::in_memory())
-    }
-}
-
 impl Engine for Memory {
+    const NAME: &'static str = "memory";
+    const CLOCK: Clock = Clock::Paused;
+
     type Producer = embedded::Producer;
     type Consumer = embedded::Consumer;
+
+    async fn start() -> Self {
+        Self(Broker::in_memory())
+    }
 
     async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
         self.0.create_topic(topic, config).await
@@ -64,15 +78,16 @@ impl Engine for Memory {
 /// The same behind an engine chosen at run time.
 pub(crate) struct Boxed(Memory);
 
-impl Boxed {
-    pub(crate) async fn start() -> Self {
-        Self(Memory::start().await)
-    }
-}
-
 impl Engine for Boxed {
+    const NAME: &'static str = "boxed";
+    const CLOCK: Clock = Clock::Paused;
+
     type Producer = BoxProducer;
     type Consumer = BoxConsumer;
+
+    async fn start() -> Self {
+        Self(Memory::start().await)
+    }
 
     async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
         self.0.create(topic, config).await
@@ -96,18 +111,6 @@ pub(crate) struct Durable {
 
 #[cfg(feature = "durable")]
 impl Durable {
-    pub(crate) async fn start() -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
-
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("pushpull-contract-{}-{count}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        let policy = pushpull::broker::SyncPolicy::Always;
-        let broker = Some(Broker::open(&dir, policy).await.unwrap());
-        Self { broker, dir }
-    }
-
     fn broker(&self) -> &Broker {
         self.broker.as_ref().unwrap()
     }
@@ -123,8 +126,23 @@ impl Drop for Durable {
 
 #[cfg(feature = "durable")]
 impl Engine for Durable {
+    const NAME: &'static str = "durable";
+    const CLOCK: Clock = Clock::Paused;
+
     type Producer = embedded::Producer;
     type Consumer = embedded::Consumer;
+
+    async fn start() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pushpull-contract-{}-{count}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let policy = pushpull::broker::SyncPolicy::Always;
+        let broker = Some(Broker::open(&dir, policy).await.unwrap());
+        Self { broker, dir }
+    }
 
     async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
         self.broker().create_topic(topic, config).await

@@ -1,10 +1,11 @@
 //! Listeners on real engines.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use pushpull::broker::{Consumer, Delivery, Listen, Order, Producer, Record, listen};
+use pushpull::broker::{Delivery, Listen, Order, Producer, Record, listen};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -48,23 +49,22 @@ async fn order_of(engine: impl Engine, order: Order, lane: fn(&Delivery) -> Stri
                 at_once.1 = at_once.1.max(at_once.0);
             }
             let offset = delivery.position.offset;
-            sleep(SECOND / 100 * (1 + (offset * 7 % 5) as u32)).await;
+            sleep(second() / 100 * (1 + (offset * 7 % 5) as u32)).await;
             let mut lanes = log.lanes.lock().unwrap();
             lanes.entry(lane(&delivery)).or_default().push(offset);
             log.now_and_most.lock().unwrap().0 -= 1;
             Ok::<(), ()>(())
         }
     });
-    while listener.report().handled < 320 {
-        sleep(SECOND).await;
-    }
-    let report = listener.stop(SECOND).await;
+    until(|| listener.report().handled == 320).await;
+    let report = listener.stop(second()).await;
     assert_eq!((report.handled, report.fenced, report.errors), (320, 0, 0));
     for (lane, offsets) in &*log.lanes.lock().unwrap() {
         assert!(offsets.is_sorted(), "{lane}: {offsets:?}");
     }
+    // All is acknowledged.
     let next = engine.reader(group(), topic).await;
-    assert!(drain(&next).await.is_empty(), "all is acknowledged");
+    assert_nothing_left(&engine.producer(), &next, topic, 4).await;
     log
 }
 
@@ -74,7 +74,8 @@ pub(crate) async fn partitions_keep_their_order(engine: impl Engine) {
     let log = order_of(engine, Order::Partition, lane).await;
     assert_eq!(log.lanes.lock().unwrap().len(), 4);
     let most = log.now_and_most.lock().unwrap().1;
-    assert!((2..=4).contains(&most), "{most}");
+    let least = if to_the_letter() { 2 } else { 1 };
+    assert!((least..=4).contains(&most), "{most}");
 }
 
 pub(crate) async fn keys_keep_their_order(engine: impl Engine) {
@@ -83,7 +84,8 @@ pub(crate) async fn keys_keep_their_order(engine: impl Engine) {
     let log = order_of(engine, Order::Key, lane).await;
     assert_eq!(log.lanes.lock().unwrap().len(), 16);
     let most = log.now_and_most.lock().unwrap().1;
-    assert!((5..=8).contains(&most), "{most}");
+    let least = if to_the_letter() { 5 } else { 1 };
+    assert!((least..=8).contains(&most), "{most}");
 }
 
 pub(crate) async fn panics_and_errors_are_delivered_again(engine: impl Engine) {
@@ -103,13 +105,14 @@ pub(crate) async fn panics_and_errors_are_delivered_again(engine: impl Engine) {
             seen.lock().unwrap().push((text.clone(), delivery.attempt));
             match (text.as_str(), delivery.attempt) {
                 ("n/2", 1) => Err("not now"),
-                ("n/5", 1 | 2) => panic!("not at all"),
+                // A panic without its message on the screen.
+                ("n/5", 1 | 2) => std::panic::resume_unwind(Box::new("not at all")),
                 _ => Ok(()),
             }
         }
     });
-    sleep(10 * SECOND).await;
-    let report = listener.stop(SECOND).await;
+    until(|| listener.report().handled == 10).await;
+    let report = listener.stop(second()).await;
     let counts = (
         report.handled,
         report.failed,
@@ -131,21 +134,27 @@ pub(crate) async fn no_more_is_taken_than_there_are_hands(engine: impl Engine) {
     let topic = engine.topic("t", 2).await;
     push_rounds(&engine, topic, 4).await;
     let gate = Arc::new(Semaphore::new(0));
-    let handlers = gate.clone();
+    let begun = Arc::new(AtomicU32::new(0));
+    let handlers = (gate.clone(), begun.clone());
     let consumer = engine.reader(group(), topic).await;
     let listener = listen(consumer, Listen::new(3).order(Order::None), move |_| {
-        let gate = handlers.clone();
-        async move { gate.acquire().await.map(|permit| permit.forget()) }
+        let (gate, begun) = handlers.clone();
+        async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            gate.acquire().await.map(|permit| permit.forget())
+        }
     });
-    sleep(10 * SECOND).await;
+    until(|| begun.load(Ordering::Relaxed) >= 3).await;
+    sleep(5 * second()).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 3);
     gate.add_permits(5);
-    sleep(10 * SECOND).await;
+    until(|| begun.load(Ordering::Relaxed) >= 8 && listener.report().handled == 5).await;
+    sleep(2 * second()).await;
     let report = listener.stop(NOW).await;
     assert_eq!((report.handled, report.cancelled, report.errors), (5, 3, 0));
     let next = engine.reader(group(), topic).await;
-    let rest = drain(&next).await;
-    assert_eq!(rest.len(), 64 - 5);
-    if engine.capabilities().redelivers {
+    let rest = drain(&next, 64 - 5).await;
+    if engine.capabilities().redelivers && to_the_letter() {
         // Three were taken, and no others.
         assert_eq!(
             rest.iter().filter(|delivery| delivery.attempt > 1).count(),
@@ -158,19 +167,21 @@ pub(crate) async fn a_long_handler_keeps_its_member(engine: impl Engine) {
     // guarantee: K7
     let topic = engine.topic("t", 1).await;
     push(&engine.producer(), topic, 0..2).await;
-    let config = || group().session_timeout(6 * SECOND).ack_wait(600 * SECOND);
+    let config = || {
+        group()
+            .session_timeout(6 * second())
+            .ack_wait(600 * second())
+    };
     let consumer = engine.reader(config(), topic).await;
-    let how = Listen::new(1).heartbeat(2 * SECOND);
+    let how = Listen::new(1).heartbeat(2 * second());
     let listener = listen(consumer, how, |_| async {
-        sleep(60 * SECOND).await;
+        sleep(20 * second()).await;
         Ok::<(), ()>(())
     });
-    sleep(SECOND).await;
+    sleep(second()).await;
     let other = engine.reader(config(), topic).await;
-    for _ in 0..150 {
-        assert!(other.poll(10, SECOND).await.unwrap().is_empty());
-    }
-    let report = listener.stop(SECOND).await;
+    until_polling(&other, || listener.report().handled == 2).await;
+    let report = listener.stop(second()).await;
     assert_eq!((report.handled, report.fenced, report.errors), (2, 0, 0));
 }
 
@@ -181,20 +192,29 @@ pub(crate) async fn stopping_gives_back_what_is_left(engine: impl Engine) {
     // Being stopped is no failure: the only attempt is not used up.
     let once = || group().max_attempts(1);
     let consumer = engine.reader(once(), topic).await;
-    let listener = listen(
-        consumer,
-        Listen::new(4).order(Order::None),
-        |delivery: Delivery| async move {
-            let quick = text(&delivery) == "n/0";
-            sleep(if quick { SECOND } else { 100 * SECOND }).await;
-            Ok::<(), ()>(())
-        },
-    );
-    sleep(SECOND / 2).await;
-    let report = listener.stop(2 * SECOND).await;
+    let begun = Arc::new(AtomicU32::new(0));
+    let gate = Arc::new(Semaphore::new(0));
+    let handlers = (begun.clone(), gate.clone());
+    let how = Listen::new(4).order(Order::None);
+    let listener = listen(consumer, how, move |delivery: Delivery| {
+        let (begun, gate) = handlers.clone();
+        async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if text(&delivery) == "n/0" {
+                return gate.acquire().await.map(|permit| permit.forget());
+            }
+            sleep(1000 * second()).await;
+            Ok(())
+        }
+    });
+    until(|| begun.load(Ordering::Relaxed) == 4).await;
+    let (report, ()) = tokio::join!(listener.stop(10 * second()), async {
+        sleep(second()).await;
+        gate.add_permits(1);
+    });
     assert_eq!((report.handled, report.cancelled, report.errors), (1, 3, 0));
     let next = engine.reader(once(), topic).await;
-    let mut rest = next.poll(100, SECOND).await.unwrap();
+    let mut rest = poll_n(&next, 9).await;
     rest.sort_by_key(|delivery| delivery.position.offset);
     assert_eq!(texts(&rest), numbers(1..10));
 }
@@ -209,7 +229,7 @@ pub(crate) async fn a_failed_key_is_held_back_where_order_is_asked_for(engine: i
     let done = Arc::new(Mutex::new(HashMap::<_, Vec<_>>::new()));
     let handlers = done.clone();
     let consumer = engine.reader(group().ordered(true), topic).await;
-    let how = Listen::new(8).order(Order::Key).nack_delay(Some(SECOND));
+    let how = Listen::new(8).order(Order::Key).nack_delay(Some(second()));
     let how = if engine.capabilities().nack_delay {
         how
     } else {
@@ -231,8 +251,8 @@ pub(crate) async fn a_failed_key_is_held_back_where_order_is_asked_for(engine: i
             Ok(())
         }
     });
-    sleep(60 * SECOND).await;
-    let report = listener.stop(SECOND).await;
+    until(|| listener.report().handled >= 80).await;
+    let report = listener.stop(second()).await;
     assert_eq!((report.handled, report.errors), (80, 0), "{report:?}");
     let done = done.lock().unwrap();
     assert!(
@@ -242,9 +262,8 @@ pub(crate) async fn a_failed_key_is_held_back_where_order_is_asked_for(engine: i
     );
 }
 
-/// Not on the paused clock, which has one thread. The wall clock decides nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn order_holds_on_threads() {
+/// Not on the paused clock, which has one thread.
+pub(crate) async fn order_holds_on_threads() {
     // guarantee: K2
     let engine = crate::engines::Memory::start().await;
     let topic = engine.topic("t", 4).await;
@@ -275,7 +294,7 @@ async fn order_holds_on_threads() {
     while listener.report().handled < 8000 {
         tokio::task::yield_now().await;
     }
-    let report = listener.stop(60 * SECOND).await;
+    let report = listener.stop(60 * second()).await;
     assert_eq!((report.handled, report.errors), (8000, 0), "{report:?}");
     assert!(report.failed > 1000);
     let lanes = lanes.lock().unwrap();

@@ -1,7 +1,7 @@
-//! What every broker does, written once over the traits and run on each engine, on the paused clock.
+//! What every broker does, written once over the traits and run on each engine: those in the process on the paused clock, the
+//! others on the real one, where waiting takes a little longer than on paper and no upper bound in time is asserted.
 //!
 //! What an engine cannot do is in its capabilities, and is asserted to answer `Unsupported`.
-#![cfg(feature = "broker")]
 
 mod acks;
 mod dead_letters;
@@ -13,33 +13,43 @@ mod members;
 mod polling;
 mod pushing;
 mod retention;
+mod run;
 mod seeking;
 mod subscribing;
 
-macro_rules! on_one_engine {
-    ($name:ident $engine:ident $($module:ident { $($case:ident)* })*) => {
-        mod $name {$(
-            mod $module {$(
-                #[tokio::test(start_paused = true)]
-                async fn $case() {
-                    let engine = crate::engines::$engine::start().await;
-                    crate::kit::within_a_day(crate::$module::$case(engine)).await;
-                }
-            )*}
-        )*}
-    };
-}
+use std::process::ExitCode;
 
-macro_rules! on_every_engine {
+use libtest_mimic::{Arguments, Trial};
+
+macro_rules! cases {
     ($($module:ident { $($case:ident)* })*) => {
-        on_one_engine! { memory Memory $($module { $($case)* })* }
-        on_one_engine! { boxed Boxed $($module { $($case)* })* }
-        #[cfg(feature = "durable")]
-        on_one_engine! { durable Durable $($module { $($case)* })* }
+        /// All cases on one engine.
+        fn on<E: engines::Engine>() -> Vec<Trial> {
+            vec![$($(run::trial::<E, _>(
+                concat!(stringify!($module), "::", stringify!($case)),
+                $module::$case,
+            ),)*)*]
+        }
     };
 }
 
-on_every_engine! {
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most of what runs on the real clock waits most of the time.
+    arguments.test_threads.get_or_insert(16);
+    let mut trials = Vec::new();
+    trials.extend(on::<engines::Memory>());
+    trials.extend(on::<engines::Boxed>());
+    #[cfg(feature = "durable")]
+    trials.extend(on::<engines::Durable>());
+    trials.push(run::on_threads(
+        "memory::listening::order_holds_on_threads",
+        listening::order_holds_on_threads,
+    ));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+cases! {
     pushing {
         a_record_comes_back_as_it_was
         a_partition_keeps_the_order

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use pushpull::PullExt;
-use pushpull::broker::{Consumer, ConsumerConfig, Error, Producer, Record};
+use pushpull::broker::{Consumer, Error, Producer, Record};
 use tokio::time::{Instant, sleep};
 
 use crate::engines::Engine;
@@ -20,10 +20,9 @@ pub(crate) async fn every_group_gets_every_record(engine: impl Engine) {
     for key in ["a", "b", "c", "d"] {
         push_keyed(&producer, topic, key, 0..10).await;
     }
-    for name in ["one", "two"] {
-        let consumer = engine.reader(ConsumerConfig::group(name), topic).await;
-        let got = drain_and_ack(&consumer).await;
-        assert_eq!(got.len(), 40);
+    for group in ["one", "two"] {
+        let consumer = engine.reader(group_named(group), topic).await;
+        let got = drain_and_ack(&consumer, 40).await;
         assert_eq!(texts(&got).into_iter().collect::<HashSet<_>>().len(), 40);
         for key in ["a", "b", "c", "d"] {
             let of_key = got
@@ -40,24 +39,23 @@ pub(crate) async fn a_poll_returns_when_there_is_something(engine: impl Engine) 
     let topic = engine.topic("t", 2).await;
     let consumer = engine.reader(group(), topic).await;
     let start = Instant::now();
-    assert!(consumer.poll(10, 5 * SECOND).await.unwrap().is_empty());
-    let waited = start.elapsed();
-    assert!((5 * SECOND..6 * SECOND).contains(&waited), "{waited:?}");
+    assert!(consumer.poll(10, 5 * second()).await.unwrap().is_empty());
+    assert_took(start, 5 * second()..6 * second());
 
     let producer = engine.producer();
     let start = Instant::now();
-    let (polled, ()) = tokio::join!(consumer.poll(10, 60 * SECOND), async {
-        sleep(3 * SECOND).await;
+    let (polled, ()) = tokio::join!(consumer.poll(10, 60 * second()), async {
+        sleep(3 * second()).await;
         producer.push(Record::new(topic, "late")).await.unwrap();
     });
-    let waited = start.elapsed();
     assert_eq!(texts(&polled.unwrap()), ["late"]);
-    assert!((3 * SECOND..4 * SECOND).contains(&waited), "{waited:?}");
+    assert_took(start, 3 * second()..4 * second());
 
     producer.push(Record::new(topic, "there")).await.unwrap();
     let start = Instant::now();
-    let polled = consumer.poll(10, 60 * SECOND).await.unwrap();
-    assert_eq!((polled.len(), start.elapsed() < SECOND), (1, true));
+    let polled = consumer.poll(10, 60 * second()).await.unwrap();
+    assert_eq!(texts(&polled), ["there"]);
+    assert_took(start, NOW..second());
 }
 
 pub(crate) async fn a_poll_takes_no_more_than_it_may(engine: impl Engine) {
@@ -71,7 +69,7 @@ pub(crate) async fn a_poll_takes_no_more_than_it_may(engine: impl Engine) {
         assert!(!polled.is_empty() && polled.len() <= max);
         got.extend(polled);
     }
-    got.extend(drain(&consumer).await);
+    got.extend(drain(&consumer, 10 - got.len()).await);
     assert_eq!(texts(&got), numbers(0..10));
 }
 
@@ -81,8 +79,8 @@ pub(crate) async fn a_poll_for_nothing_returns_at_once(engine: impl Engine) {
     let consumer = engine.reader(group(), topic).await;
     for pushed in 0..2 {
         let start = Instant::now();
-        assert!(consumer.poll(0, 60 * SECOND).await.unwrap().is_empty());
-        assert!(start.elapsed() < SECOND);
+        assert!(consumer.poll(0, 60 * second()).await.unwrap().is_empty());
+        assert_took(start, NOW..second());
         if pushed == 0 {
             push(&engine.producer(), topic, 0..1).await;
         }
@@ -110,9 +108,23 @@ pub(crate) async fn a_busy_partition_starves_none(engine: impl Engine) {
     lonely.remove(&flooded);
     assert_eq!(lonely.len(), 63);
     let consumer = engine.reader(group(), topic).await;
+    settle(&[&consumer], 64).await;
+    if !to_the_letter() {
+        // What comes over the wire comes when it likes.
+        let mut flood = 0;
+        while !lonely.is_empty() {
+            for delivery in consumer.poll(64, second()).await.unwrap() {
+                consumer.ack(&delivery).await.unwrap();
+                lonely.remove(&delivery.position.partition);
+                flood += usize::from(delivery.position.partition == flooded);
+            }
+            assert!(flood < 3000, "{} partitions had no turn", lonely.len());
+        }
+        return;
+    }
     let mut polls = 0;
     while !lonely.is_empty() {
-        for delivery in consumer.poll(64, SECOND).await.unwrap() {
+        for delivery in consumer.poll(64, second()).await.unwrap() {
             lonely.remove(&delivery.position.partition);
         }
         polls += 1;
@@ -134,12 +146,18 @@ pub(crate) async fn a_busy_topic_starves_none(engine: impl Engine) {
     push(&producer, calm, 0..5).await;
     let consumer = engine.consumer(group());
     consumer.subscribe([busy, calm]).await.unwrap();
-    let mut seen = 0;
-    for _ in 0..4 {
-        let polled = consumer.poll(10, SECOND).await.unwrap();
-        seen += polled.iter().filter(|got| got.record.topic == calm).count();
+    settle(&[&consumer], 2).await;
+    let (mut of_calm, mut of_busy) = (0, 0);
+    // What comes over the wire comes when it likes, and before the busy topic is at its end.
+    let bound = if to_the_letter() { 40 } else { 500 };
+    while of_calm < 5 {
+        assert!(of_calm + of_busy < bound, "{of_calm} of 5");
+        let polled = consumer.poll(10, second()).await.unwrap();
+        ack_all(&consumer, &polled).await;
+        let calm = polled.iter().filter(|got| got.record.topic == calm).count();
+        of_calm += calm;
+        of_busy += polled.len() - calm;
     }
-    assert_eq!(seen, 5);
 }
 
 pub(crate) async fn a_cancelled_poll_loses_nothing(engine: impl Engine) {
@@ -150,7 +168,7 @@ pub(crate) async fn a_cancelled_poll_loses_nothing(engine: impl Engine) {
     let mut got = Vec::new();
     for k in 0..40 {
         {
-            let mut poll = pin!(consumer.poll(10, 60 * SECOND));
+            let mut poll = pin!(consumer.poll(10, 60 * second()));
             for turn in 0..k % 8 {
                 // Something comes while it waits, or after the last look.
                 if turn == k % 3 {
@@ -173,7 +191,7 @@ pub(crate) async fn a_cancelled_poll_loses_nothing(engine: impl Engine) {
                 .unwrap();
         }
     }
-    got.extend(drain(&consumer).await);
+    got.extend(drain(&consumer, 40 - got.len()).await);
     assert_eq!(texts(&got), numbers(0..40));
     assert!(got.iter().all(|delivery| delivery.attempt == 1));
 }
@@ -190,7 +208,7 @@ pub(crate) async fn a_consumer_is_a_stream(engine: impl Engine) {
     // It waits for what comes.
     let producer = engine.producer();
     let (late, ()) = tokio::join!(consumer.next(), async {
-        sleep(10 * SECOND).await;
+        sleep(10 * second()).await;
         producer.push(Record::new(topic, "late")).await.unwrap();
     });
     assert_eq!(text(&late.unwrap().unwrap()), "late");
@@ -198,25 +216,27 @@ pub(crate) async fn a_consumer_is_a_stream(engine: impl Engine) {
 
 pub(crate) async fn batches_are_acknowledged_from_beside(engine: impl Engine) {
     let topic = engine.topic("t", 1).await;
-    let pushed = push(&engine.producer(), topic, 0..25).await;
+    let producer = engine.producer();
+    let pushed = push(&producer, topic, 0..25).await;
     let consumer = engine.reader(group(), topic).await;
     let acker = consumer.acker();
-    let mut batches = consumer.try_batch(10, SECOND);
+    let mut batches = consumer.try_batch(10, second());
     let mut sizes = Vec::new();
-    for _ in 0..3 {
+    while sizes.iter().sum::<usize>() < 25 {
         let batch = batches.next().await.unwrap().unwrap();
         sizes.push(batch.len());
         for delivery in &batch {
             acker.clone().ack(delivery).await.unwrap();
         }
     }
-    assert_eq!(sizes, [10, 10, 5]);
+    assert!(!to_the_letter() || sizes == [10, 10, 5], "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 10), "{sizes:?}");
     drop(batches);
     let next = engine.reader(group(), topic).await;
-    assert!(drain(&next).await.is_empty());
     if engine.capabilities().lag {
         assert_committed(next.committed(topic, 0).await.unwrap(), &pushed, 25);
     }
+    assert_nothing_left(&producer, &next, topic, 1).await;
 }
 
 pub(crate) async fn a_closed_consumer_says_so(engine: impl Engine) {
@@ -224,9 +244,9 @@ pub(crate) async fn a_closed_consumer_says_so(engine: impl Engine) {
     push(&engine.producer(), topic, 0..3).await;
     let mut consumer = engine.reader(group(), topic).await;
     let (acker, mut events) = (consumer.acker(), consumer.events());
-    let polled = consumer.poll(1, SECOND).await.unwrap();
+    let polled = poll_n(&consumer, 1).await;
     consumer.close().await.unwrap();
-    let closed = consumer.poll(1, SECOND).await;
+    let closed = consumer.poll(1, second()).await;
     assert!(matches!(closed, Err(Error::Closed { .. })), "{closed:?}");
     assert!(acker.ack(&polled[0]).await.is_err());
     // The stream ends, perhaps after an error.
