@@ -43,7 +43,8 @@ impl Core {
             shared: Arc::downgrade(shared),
             starved: AtomicBool::new(false),
             room: Notify::new(),
-            heard: Mutex::new(Heard::default()),
+            troubled: AtomicBool::new(false),
+            heard: Mutex::new(None),
         };
         let client: BaseProducer<Reports> = shared
             .options
@@ -111,7 +112,11 @@ impl Core {
 
     /// What ended this client for good.
     pub(super) fn fatal(&self) -> Option<Error> {
-        let reason = lock(&self.reports().heard).fatal.clone()?;
+        if !self.reports().troubled.load(Ordering::Acquire) {
+            return None;
+        }
+        let (code, reason) = self.client.client().fatal_error()?;
+        let reason = format!("it is fatal to this producer, take a new one: {code}: {reason}");
         Some(fault::because(PUSHING, reason))
     }
 }
@@ -128,14 +133,10 @@ pub(super) struct Reports {
     /// Somebody waits for room.
     starved: AtomicBool,
     room: Notify,
-    heard: Mutex<Heard>,
-}
-
-#[derive(Default)]
-struct Heard {
-    /// The last of the errors that pass.
-    last: Option<String>,
-    fatal: Option<String>,
+    /// Something was said already, which may have been fatal.
+    troubled: AtomicBool,
+    /// What was said last.
+    heard: Mutex<Option<String>>,
 }
 
 impl Reports {
@@ -174,13 +175,10 @@ impl Reports {
                 }
             }
             Some(Code::PurgeQueue | Code::PurgeInflight) => fault::closed(),
-            _ => {
-                let heard = lock(&self.heard);
-                match heard.fatal.as_ref().or(heard.last.as_ref()) {
-                    Some(reason) => fault::because(PUSHING, format!("{error}: {reason}")),
-                    None => fault::engine(PUSHING, error.clone()),
-                }
-            }
+            _ => match &*lock(&self.heard) {
+                Some(reason) => fault::because(PUSHING, format!("{error}: {reason}")),
+                None => fault::engine(PUSHING, error.clone()),
+            },
         }
     }
 
@@ -199,12 +197,12 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "pushpull", %error, reason, "kafka producer");
+        self.troubled.store(true, Ordering::Release);
         let mut heard = lock(&self.heard);
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => heard.fatal = Some(reason.to_owned()),
-            // That all are down says less than why they are.
-            Some(RDKafkaErrorCode::AllBrokersDown) if heard.last.is_some() => {}
-            _ => heard.last = Some(reason.to_owned()),
+        // That all are down says less than why they are.
+        let down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if !down || heard.is_none() {
+            *heard = Some(reason.to_owned());
         }
     }
 }

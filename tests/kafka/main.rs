@@ -1,0 +1,4 @@
+//! Kafka's adapter, on librdkafka's mock cluster, or on a real one through `KAFKA_BROKERS` where no fault is ordered.
+
+mod kit;
+mod producing;
