@@ -39,8 +39,10 @@
 mod acker;
 mod boxed;
 mod capabilities;
+pub(crate) mod check;
 mod config;
 mod consumer;
+mod dead_letter;
 pub mod embedded;
 mod error;
 mod events;

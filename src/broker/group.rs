@@ -7,6 +7,8 @@
 mod assign;
 mod cursor;
 mod effects;
+#[cfg(any(feature = "kafka", feature = "nats", test))]
+mod grant;
 mod member;
 mod partition;
 mod rebalance;
@@ -324,4 +326,10 @@ impl Group {
     fn arm(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
+}
+
+/// An instant beyond the clock's reach counts as thirty years.
+pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(wait.min(FAR)).unwrap_or(now)
 }

@@ -4,8 +4,8 @@ use tokio::time::Instant;
 
 use crate::broker::{Error, Position, Settled, Verdict};
 
-use super::seat::{Seat, later};
-use crate::broker::group::{Place, Settle};
+use super::seat::Seat;
+use crate::broker::group::{Place, Settle, later};
 
 impl Seat {
     pub(crate) fn settle(&self, position: &Position, verdict: Verdict) -> Settled {

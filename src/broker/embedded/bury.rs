@@ -1,18 +1,14 @@
 //! What becomes of a record that failed for the last time.
 
 use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::time::Instant;
 
+use crate::broker::dead_letter::{self, AGAIN};
 use crate::broker::{Error, Event, Position, Producer as _, Record, Topic};
 
 use super::coordinator::{Buried, Coordinator};
 use super::producer::Producer;
 use super::shared::Shared;
-
-/// How long after a failure the dead-letter topic is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Moves a record to the dead-letter topic, in a task of its own, or lets it go where there is none. It counts as
 /// acknowledged once that is done.
@@ -27,7 +23,7 @@ pub(crate) fn bury(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: Burie
     };
     let (shared, group) = (Arc::clone(shared), Arc::clone(group));
     tokio::spawn(async move {
-        match dead_letter(&shared, &group, &buried, to).await {
+        match move_it(&shared, &group, &buried, to).await {
             // Retention was quicker. The group finds and reports it as a loss.
             Ok(false) => {}
             Ok(true) => {
@@ -56,7 +52,7 @@ fn done(shared: &Arc<Shared>, group: &Arc<Coordinator>, buried: &Buried) {
 }
 
 /// Whether there was still a record to move.
-async fn dead_letter(
+async fn move_it(
     shared: &Arc<Shared>,
     group: &Coordinator,
     buried: &Buried,
@@ -65,18 +61,8 @@ async fn dead_letter(
     let Some(record) = find(shared, buried).await? else {
         return Ok(false);
     };
-    let mut record = record
-        .header("dead-letter-topic", buried.position.topic.to_string())
-        .header(
-            "dead-letter-partition",
-            buried.position.partition.to_string(),
-        )
-        .header("dead-letter-offset", buried.position.offset.to_string())
-        .header("dead-letter-group", group.name.to_string())
-        .header("dead-letter-attempts", buried.given_up.attempts.to_string())
-        .header("dead-letter-reason", buried.given_up.reason.clone());
-    record.topic = to;
-    record.partition = None;
+    let (position, given_up) = (&buried.position, &buried.given_up);
+    let record = dead_letter::dead_letter(record, to, position, &group.name, given_up);
     let _position: Position = Producer::new(Arc::clone(shared)).push(record).await?;
     Ok(true)
 }

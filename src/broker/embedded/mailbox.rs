@@ -147,7 +147,7 @@ pub struct DiskMailbox<K, T> {
 impl<K, T> DiskMailbox<K, T> {
     pub(crate) async fn open(shared: Arc<Shared>, name: &str) -> Result<Self, Error> {
         shared.open()?;
-        super::topic::check_topic(name)?;
+        crate::broker::check::check_topic(name)?;
         let Some(store) = shared.store.clone() else {
             return Err(Error::Unsupported {
                 engine: "a broker in memory",

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::broker::{Error, Position};
 
 use super::partition::{Feed, Stop};
-use super::seat::later;
+use crate::broker::group::later;
 use super::shared::Shared;
 use super::topic::TopicState;
 

@@ -15,8 +15,9 @@ use crate::sync::{AtomicBool, Mutex, lock};
 use super::coordinator::{Coordinator, Member};
 use super::shared::Shared;
 use super::take::{Cache, Reader, Short};
-use super::topic::{TopicState, check_config, check_group};
-use crate::broker::group::{MemberId, Place};
+use super::topic::TopicState;
+use crate::broker::check::{check_config, check_consumer, check_topics};
+use crate::broker::group::{MemberId, Place, later};
 
 pub(crate) struct Seat {
     pub(crate) shared: Arc<Shared>,
@@ -93,12 +94,7 @@ impl Seat {
         self.prepare().await?;
         let mut topics = lock(&self.subscription).clone();
         change(&mut topics)?;
-        let dead_letter = self.member.config.dead_letter.as_ref();
-        if dead_letter.is_some_and(|dead_letter| topics.contains_key(dead_letter)) {
-            return Err(invalid(
-                "a consumer cannot read the topic that it puts its own dead letters into: they would go round for ever",
-            ));
-        }
+        check_topics(&self.member.config, |topic| topics.contains_key(topic))?;
         let numbers: Vec<_> = topics
             .values()
             .map(|topic| (topic.id, topic.count()))
@@ -115,18 +111,7 @@ impl Seat {
     /// Looks whether the settings make sense, and sees to the dead-letter topic.
     async fn prepare(&self) -> Result<(), Error> {
         let config = &self.member.config;
-        check_group(&config.group)?;
-        if config.max_in_flight == 0 {
-            return Err(invalid("`max_in_flight` is 0: nothing could be delivered"));
-        }
-        if config.max_attempts == Some(0) {
-            return Err(invalid("`max_attempts` is 0: nothing could be delivered"));
-        }
-        if config.session_timeout.is_zero() {
-            return Err(invalid(
-                "`session_timeout` is 0: a member would lose everything between two calls",
-            ));
-        }
+        check_consumer(config)?;
         let Some(dead_letter) = &config.dead_letter else {
             return Ok(());
         };
@@ -413,21 +398,9 @@ impl Drop for Parked<'_> {
     }
 }
 
-fn invalid(reason: &str) -> Error {
-    Error::InvalidConfig {
-        reason: reason.into(),
-    }
-}
-
 fn not_assigned(topic: &TopicState, partition: u32) -> Error {
     Error::NotAssigned {
         topic: topic.name.clone(),
         partition,
     }
-}
-
-/// An instant beyond the clock's reach counts as thirty years.
-pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    now.checked_add(wait.min(FAR)).unwrap_or(now)
 }

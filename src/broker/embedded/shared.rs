@@ -15,7 +15,8 @@ use super::log::Log;
 use super::partition::Partition;
 #[cfg(feature = "durable")]
 use super::store::Store;
-use super::topic::{TopicState, Topics, check_config, check_topic};
+use super::topic::{TopicState, Topics};
+use crate::broker::check::{check_config, check_topic};
 use crate::broker::group::Place;
 
 pub(crate) struct Shared {

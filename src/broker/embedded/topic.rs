@@ -7,13 +7,8 @@ use crate::broker::{Error, Record, Topic, TopicConfig};
 use crate::sync::AtomicU64;
 
 use super::partition::Partition;
+use crate::broker::check::check_topic;
 use crate::broker::partitioner::partition_of;
-
-/// The longest name that a topic or a group can have, in bytes. Kafka's bound.
-const MAX_NAME: usize = 249;
-
-/// The most partitions that a topic can have: each costs memory, whether it is used or not.
-const MAX_PARTITIONS: u32 = 65_536;
 
 pub(crate) struct TopicState {
     pub(crate) id: u32,
@@ -96,55 +91,4 @@ impl Topics {
         self.by_name.insert(topic.name.clone(), Arc::clone(&topic));
         self.by_id.push(topic);
     }
-}
-
-/// Whether a topic can have this name.
-pub(crate) fn check_topic(name: &str) -> Result<(), Error> {
-    fault(name).map_or(Ok(()), |reason| {
-        Err(Error::InvalidTopic {
-            topic: name.into(),
-            reason,
-            record: None,
-        })
-    })
-}
-
-/// Whether a group can have this name.
-pub(crate) fn check_group(name: &str) -> Result<(), Error> {
-    fault(name).map_or(Ok(()), |reason| {
-        Err(Error::InvalidGroup {
-            group: name.into(),
-            reason,
-        })
-    })
-}
-
-fn fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        Some("it is empty")
-    } else if name.len() > MAX_NAME {
-        Some("it is longer than 249 bytes")
-    } else if name.chars().any(char::is_control) {
-        Some("it has control characters in it")
-    } else {
-        None
-    }
-}
-
-/// Whether a topic can be kept in this way.
-pub(crate) fn check_config(name: &str, config: &TopicConfig) -> Result<(), Error> {
-    let reason = if config.partitions == 0 {
-        "has no partitions: give it one at least"
-    } else if config.partitions > MAX_PARTITIONS {
-        "has too many partitions: 65536 at the most"
-    } else if config.max_records == Some(0) || config.max_bytes == Some(0) {
-        "would keep nothing: `retain_records` and `retain_bytes` are 1 at least"
-    } else if config.max_age.is_some_and(|age| age.is_zero()) {
-        "would keep nothing: `retain_for` is longer than nothing"
-    } else {
-        return Ok(());
-    };
-    Err(Error::InvalidConfig {
-        reason: format!("topic `{name}` {reason}"),
-    })
 }

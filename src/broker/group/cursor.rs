@@ -37,6 +37,8 @@ pub(super) struct Cursor {
     /// It was reported that the window is full, and that is still so.
     full_told: bool,
     change: Change,
+    /// How often records that were not taken yet were delivered before there was this cursor; mostly none.
+    before: BTreeMap<u64, u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +103,7 @@ impl Cursor {
             taken: None,
             full_told: false,
             change: Change::default(),
+            before: BTreeMap::new(),
         }
     }
 
@@ -333,6 +336,9 @@ impl Cursor {
         self.pop_acked();
         // What is empty now may have ended before `first`.
         self.low = self.low.max(first);
+        if !self.before.is_empty() {
+            self.before = self.before.split_off(&self.low);
+        }
         // Only an answer moves it back to where a seek went.
         let committed = self.committed.max(Some(self.low));
         self.change.moved |= committed != self.committed;

@@ -17,6 +17,8 @@ pub(super) struct Partition {
     /// The generation that the cursor's window began under: what is older was forgotten.
     pub(super) window_since: u64,
     pub(super) paused: bool,
+    /// It is about to be revoked: its owner answers, and takes nothing more.
+    pub(super) retired: bool,
     /// Where the group was before its owner sought elsewhere, as long as nothing was committed there.
     pub(super) home: Option<u64>,
     /// `None` until it is known where to begin.
@@ -36,7 +38,7 @@ pub(super) struct HandOver {
 impl Partition {
     /// Whether the member may take from it.
     pub(super) fn is_active(&self, member: MemberId) -> bool {
-        self.owner == Some(member) && self.hand_over.is_none()
+        self.owner == Some(member) && self.hand_over.is_none() && !self.retired
     }
 
     /// Whose it is, or is to be.

@@ -135,6 +135,7 @@ impl Group {
         };
         partition.hand_over = None;
         partition.paused = false;
+        partition.retired = false;
         let from = std::mem::replace(&mut partition.owner, to);
         if let Some(from) = from {
             let unacknowledged = partition.cursor.as_mut().map_or(0, |c| c.release());

@@ -33,10 +33,12 @@ impl Pull<'_> {
         given
     }
 
-    /// Gives records for the first time, up to the first that is missing.
-    fn give_run(&mut self, from: u64, count: usize) -> usize {
-        let generation = self.generation;
-        let given = self.source.give_run(self.place, from, count, 1, generation);
+    /// Gives records as their so manieth attempt, up to the first that is missing.
+    fn give_run(&mut self, from: u64, count: usize, attempt: u32) -> usize {
+        let (place, generation) = (self.place, self.generation);
+        let given = self
+            .source
+            .give_run(place, from, count, attempt, generation);
         if given < count {
             self.missing.push((self.place, from + given as u64));
         }
@@ -146,12 +148,19 @@ impl Cursor {
                     continue;
                 }
             }
-            let attempt = due.attempts.saturating_add(1);
+            let before = match due.attempts {
+                0 => self.before(offset),
+                known => known,
+            };
+            let attempt = before.saturating_add(1);
             if !pull.give(offset, attempt) {
                 missing.push(Reverse(due));
                 continue;
             }
             given += 1;
+            if due.attempts == 0 && before > 0 {
+                self.before.remove(&offset);
+            }
             self.set(offset, attempt, State::Out);
             match &mut span {
                 Some(span) if span.to == offset && span.attempt == attempt => span.to += 1,
@@ -191,11 +200,61 @@ impl Cursor {
         let there = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
         let room = pull.max_in_flight.saturating_sub(self.slots.len());
         let count = want.min(there).min(room);
-        let given = pull.give_run(from, count);
-        self.slots.extend(std::iter::repeat_n(Slot::NEW, given));
-        self.out += given;
-        self.out_until(first_deliveries(from, given), pull);
+        if self.before.is_empty() {
+            return self.take_alike(pull, count, 0);
+        }
+        let mut given = 0;
+        while given < count {
+            let from = self.next();
+            let (alike, before) = match self.before.range(from..).next() {
+                Some((&offset, &before)) if offset == from => (1, before),
+                Some((&offset, _)) => {
+                    let until = usize::try_from(offset - from).unwrap_or(usize::MAX);
+                    (until.min(count - given), 0)
+                }
+                None => (count - given, 0),
+            };
+            let got = self.take_alike(pull, alike, before);
+            given += got;
+            if got < alike {
+                break;
+            }
+            self.before.remove(&from);
+        }
         given
+    }
+
+    /// Takes new records that were delivered equally often before.
+    fn take_alike(&mut self, pull: &mut Pull<'_>, count: usize, before: u32) -> usize {
+        let (from, attempts) = (self.next(), before.saturating_add(1));
+        let given = pull.give_run(from, count, attempts);
+        let slot = Slot {
+            attempts,
+            ..Slot::NEW
+        };
+        self.slots.extend(std::iter::repeat_n(slot, given));
+        self.out += given;
+        self.out_until(deliveries(from, given, attempts), pull);
+        given
+    }
+
+    /// A record that was not taken yet has been delivered so often before.
+    #[cfg(any(feature = "kafka", feature = "nats", test))]
+    pub(crate) fn delivered_before(&mut self, offset: u64, attempts: u32) {
+        if offset >= self.next() && attempts > 0 {
+            self.before.insert(offset, attempts);
+        }
+    }
+
+    /// Whether a record is acknowledged.
+    #[cfg(any(feature = "kafka", feature = "nats", test))]
+    pub(crate) fn is_done(&self, offset: u64) -> bool {
+        offset < self.low || self.slot(offset).is_some_and(|it| it.state == State::Acked)
+    }
+
+    /// How often a record was delivered before there was this cursor.
+    fn before(&self, offset: u64) -> u32 {
+        self.before.get(&offset).copied().unwrap_or(0)
     }
 
     /// Takes new records that have their key to themselves. The others come into the window, and have their turn later.
@@ -211,21 +270,32 @@ impl Cursor {
                 break;
             };
             if !keys.push(key, offset) {
-                self.out_until(first_deliveries(offset - run, run as usize), pull);
+                self.out_until(deliveries(offset - run, run as usize, 1), pull);
                 run = 0;
                 self.slots.push_back(Slot::BEHIND);
                 continue;
             }
-            if !pull.give(offset, 1) {
+            let attempts = self.before(offset).saturating_add(1);
+            if !pull.give(offset, attempts) {
                 keys.unpush();
                 break;
             }
-            self.slots.push_back(Slot::NEW);
+            if attempts > 1 {
+                self.out_until(deliveries(offset - run, run as usize, 1), pull);
+                self.out_until(deliveries(offset, 1, attempts), pull);
+                self.before.remove(&offset);
+                run = 0;
+            } else {
+                run += 1;
+            }
+            self.slots.push_back(Slot {
+                attempts,
+                ..Slot::NEW
+            });
             self.out += 1;
             given += 1;
-            run += 1;
         }
-        self.out_until(first_deliveries(self.next() - run, run as usize), pull);
+        self.out_until(deliveries(self.next() - run, run as usize, 1), pull);
         self.keys = Some(keys);
         given
     }
@@ -257,10 +327,10 @@ impl Slot {
     };
 }
 
-fn first_deliveries(from: u64, count: usize) -> Option<Span> {
+fn deliveries(from: u64, count: usize, attempt: u32) -> Option<Span> {
     (count > 0).then(|| Span {
         from,
         to: from + count as u64,
-        attempt: 1,
+        attempt,
     })
 }
