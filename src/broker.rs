@@ -52,7 +52,7 @@ mod partitioner;
 mod producer;
 mod record;
 #[cfg(any(feature = "kafka", feature = "nats"))]
-#[expect(dead_code, unused_imports, reason = "until the engines use all of it")]
+#[expect(dead_code, reason = "until the engines use all of it")]
 pub(crate) mod remote;
 
 pub use acker::{Acker, Settle, Settled, Verdict};

@@ -33,8 +33,6 @@ pub use consumer::Consumer;
 pub use mailbox::{DiskMailbox, Letter};
 pub use producer::Producer;
 pub use stats::{BrokerStats, GroupStats, TopicStats};
-#[cfg(feature = "kafka")]
-pub(crate) use topic::check_config;
 
 #[cfg(feature = "durable")]
 use super::SyncPolicy;

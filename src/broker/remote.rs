@@ -7,11 +7,20 @@
 //! To bring an engine: implement [`Engine`], run a task (or a thread) that feeds the seat and does what it asks for when
 //! [`Engine::nudge`] is called, and wrap [`Consumer`] with [`delegate_consumer`].
 
+mod answers;
+mod bury;
 mod consumer;
+mod delegate;
 mod engine;
+mod feed;
 mod seat;
+mod seen;
+mod subscribe;
+mod take;
+mod window;
 
 pub(crate) use super::group::Place;
-pub(crate) use consumer::{Consumer, delegate_consumer, names};
+pub(crate) use consumer::{Consumer, names};
+pub(crate) use delegate::delegate_consumer;
 pub(crate) use engine::{Answers, Arrival, Engine, Remains, Room, Standing};
 pub(crate) use seat::Seat;

@@ -44,7 +44,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 
 /// Whether Kafka can keep a topic in this way.
 fn check_config(name: &str, config: &TopicConfig) -> Result<(), Error> {
-    crate::broker::embedded::check_config(name, config)?;
+    crate::broker::check::check_config(name, config)?;
     if config.max_records.is_some() {
         return Err(fault::unsupported(
             "bound a topic by the number of its records",

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::broker::{Error, Position};
 
 use super::partition::{Feed, Stop};
-use crate::broker::group::later;
 use super::shared::Shared;
 use super::topic::TopicState;
+use crate::broker::group::later;
 
 /// Records that went into a partition together.
 pub(crate) struct Offered {

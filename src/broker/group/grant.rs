@@ -90,6 +90,12 @@ impl Group {
             .is_some_and(|cursor| cursor.is_done(offset))
     }
 
+    /// Whether the member answers for the partition: also while it is retired.
+    pub(crate) fn is_owned(&self, member: MemberId, place: Place) -> bool {
+        let partition = self.partitions.get(place);
+        partition.is_some_and(|partition| partition.owner == Some(member))
+    }
+
     /// Deliveries of a partition that are neither answered nor overdue.
     pub(crate) fn in_hand(&self, place: Place) -> usize {
         self.partitions

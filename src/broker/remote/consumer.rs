@@ -1,24 +1,35 @@
 //! The consumer over a seat, which the engines' consumers wrap.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::broker::{
-    Acker, Capabilities, ConsumerConfig, Delivery, Error, Events, Settle, Start, Topic,
-};
+use crate::broker::{Acker, Capabilities, Delivery, Error, Events, Settle, Start, Topic};
+use crate::coop;
+use crate::sync::Mutex;
 
 use super::{Engine, Seat};
+
+type Polling = Pin<Box<dyn Future<Output = Result<Vec<Delivery>, Error>> + Send>>;
 
 /// A consumer of any engine outside the process. Dropping it leaves the group.
 pub(crate) struct Consumer<E: Engine> {
     seat: Arc<Seat<E>>,
+    /// The stream's poll. Only ever reached through `&mut`: the lock makes the handle `Sync`.
+    polling: Mutex<Option<Polling>>,
+    /// The stream has ended with the engine's last error.
+    ended: bool,
 }
 
-#[expect(unused_variables, clippy::todo, reason = "filled next")]
 impl<E: Engine> Consumer<E> {
     pub(crate) fn new(seat: Arc<Seat<E>>) -> Self {
-        Self { seat }
+        Self {
+            seat,
+            polling: Mutex::new(None),
+            ended: false,
+        }
     }
 
     pub(crate) fn seat(&self) -> &Arc<Seat<E>> {
@@ -26,48 +37,39 @@ impl<E: Engine> Consumer<E> {
     }
 
     pub(crate) async fn read(&self, names: Vec<Topic>, only: bool) -> Result<(), Error> {
-        todo!()
+        self.seat.read(names, only).await
     }
 
     pub(crate) async fn drop_topics(&self, names: Vec<Topic>) -> Result<(), Error> {
-        todo!()
+        self.seat.drop_topics(names).await
     }
 
     pub(crate) fn subscription(&self) -> Vec<Topic> {
-        todo!()
+        self.seat.subscription()
     }
 
     pub(crate) fn assignment(&self) -> Vec<(Topic, u32)> {
-        todo!()
+        self.seat.assignment()
     }
 
     pub(crate) async fn poll(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
         self.seat.poll(max, wait).await
     }
 
-    pub(crate) async fn seek(
-        &self,
-        topic: &str,
-        partition: u32,
-        start: Start,
-    ) -> Result<(), Error> {
-        self.seat.seek(topic, partition, start).await
+    pub(crate) async fn seek(&self, topic: &str, partition: u32, to: Start) -> Result<(), Error> {
+        self.seat.seek(topic, partition, to).await
     }
 
     pub(crate) fn position(&self, topic: &str, partition: u32) -> Result<u64, Error> {
-        todo!()
+        self.seat.position(topic, partition)
     }
 
-    pub(crate) async fn committed(
-        &self,
-        topic: &str,
-        partition: u32,
-    ) -> Result<Option<u64>, Error> {
-        todo!()
+    pub(crate) async fn committed(&self, topic: &str, of: u32) -> Result<Option<u64>, Error> {
+        self.seat.committed(topic, of).await
     }
 
     pub(crate) async fn lag(&self, topic: &str, partition: u32) -> Result<u64, Error> {
-        todo!()
+        self.seat.lag(topic, partition).await
     }
 
     pub(crate) fn acker(&self) -> Acker {
@@ -75,11 +77,11 @@ impl<E: Engine> Consumer<E> {
     }
 
     pub(crate) async fn commit(&self) -> Result<(), Error> {
-        todo!()
+        self.seat.commit().await
     }
 
     pub(crate) fn pause(&self, topic: &str, partition: u32, paused: bool) -> Result<(), Error> {
-        todo!()
+        self.seat.pause(topic, partition, paused)
     }
 
     pub(crate) fn events(&self) -> Events {
@@ -91,22 +93,71 @@ impl<E: Engine> Consumer<E> {
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        todo!()
+        self.seat.close().await
     }
 
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Delivery, Error>>> {
-        todo!()
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let polling = self
+            .polling
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if polling.is_none() {
+            // Most often there is something: no future is needed to find it.
+            ready!(coop::share(cx));
+            if let Some(delivery) = self.seat.take_one() {
+                return Poll::Ready(Some(Ok(delivery)));
+            }
+        }
+        loop {
+            let poll = polling.get_or_insert_with(|| {
+                let seat = Arc::clone(&self.seat);
+                // One at a time: what is taken is on its ack_wait's clock.
+                Box::pin(async move { seat.poll(1, Duration::MAX).await })
+            });
+            let polled = ready!(poll.as_mut().poll(cx));
+            *polling = None;
+            match polled {
+                Ok(deliveries) => {
+                    if let Some(delivery) = deliveries.into_iter().next() {
+                        return Poll::Ready(Some(Ok(delivery)));
+                    }
+                }
+                Err(Error::Closed { .. }) => return Poll::Ready(None),
+                Err(error) => {
+                    self.ended = self.seat.is_over();
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
     }
 
     pub(crate) fn is_terminated(&self) -> bool {
-        todo!()
+        self.ended || self.seat.has_left()
     }
 
-    pub(crate) fn describe(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+    pub(crate) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group", &self.seat.config().group)
+            .field("assignment", &self.assignment())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Drop for Consumer<E> {
+    fn drop(&mut self) {
+        let polling = self
+            .polling
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(polling);
+        self.seat.leave();
     }
 }
 
@@ -121,151 +172,3 @@ where
         .map(|name| Topic::from(name.as_ref()))
         .collect()
 }
-
-/// `delegate_consumer!(Consumer)` implements the trait [`Consumer`](crate::broker::Consumer), `Stream`, `FusedStream` and
-/// `Debug` for a struct whose only field, `.0`, is the [`Consumer`] here.
-macro_rules! delegate_consumer {
-    ($outer:ty) => {
-        impl $crate::broker::Consumer for $outer {
-            fn subscribe<I>(
-                &self,
-                topics: I,
-            ) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send
-            where
-                I: IntoIterator + Send,
-                I::Item: AsRef<str>,
-            {
-                self.0.read($crate::broker::remote::names(topics), true)
-            }
-
-            fn add_topics<I>(
-                &self,
-                topics: I,
-            ) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send
-            where
-                I: IntoIterator + Send,
-                I::Item: AsRef<str>,
-            {
-                self.0.read($crate::broker::remote::names(topics), false)
-            }
-
-            fn remove_topics<I>(
-                &self,
-                topics: I,
-            ) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send
-            where
-                I: IntoIterator + Send,
-                I::Item: AsRef<str>,
-            {
-                self.0.drop_topics($crate::broker::remote::names(topics))
-            }
-
-            fn subscription(&self) -> Vec<$crate::broker::Topic> {
-                self.0.subscription()
-            }
-
-            fn assignment(&self) -> Vec<($crate::broker::Topic, u32)> {
-                self.0.assignment()
-            }
-
-            fn poll(
-                &self,
-                max: usize,
-                wait: std::time::Duration,
-            ) -> impl Future<
-                Output = Result<Vec<$crate::broker::Delivery>, $crate::broker::Error>,
-            > + Send {
-                self.0.poll(max, wait)
-            }
-
-            fn seek(
-                &self,
-                topic: &str,
-                partition: u32,
-                start: $crate::broker::Start,
-            ) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send {
-                self.0.seek(topic, partition, start)
-            }
-
-            fn position(&self, topic: &str, partition: u32) -> Result<u64, $crate::broker::Error> {
-                self.0.position(topic, partition)
-            }
-
-            fn committed(
-                &self,
-                topic: &str,
-                partition: u32,
-            ) -> impl Future<Output = Result<Option<u64>, $crate::broker::Error>> + Send {
-                self.0.committed(topic, partition)
-            }
-
-            fn lag(
-                &self,
-                topic: &str,
-                partition: u32,
-            ) -> impl Future<Output = Result<u64, $crate::broker::Error>> + Send {
-                self.0.lag(topic, partition)
-            }
-
-            fn acker(&self) -> $crate::broker::Acker {
-                self.0.acker()
-            }
-
-            fn ack(
-                &self,
-                delivery: &$crate::broker::Delivery,
-            ) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send {
-                let verdict = $crate::broker::Verdict::Ack;
-                $crate::broker::Settle::settle(&**self.0.seat(), &delivery.position, verdict)
-            }
-
-            fn commit(&self) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send {
-                self.0.commit()
-            }
-
-            fn pause(&self, topic: &str, partition: u32) -> Result<(), $crate::broker::Error> {
-                self.0.pause(topic, partition, true)
-            }
-
-            fn resume(&self, topic: &str, partition: u32) -> Result<(), $crate::broker::Error> {
-                self.0.pause(topic, partition, false)
-            }
-
-            fn events(&self) -> $crate::broker::Events {
-                self.0.events()
-            }
-
-            fn capabilities(&self) -> $crate::broker::Capabilities {
-                self.0.capabilities()
-            }
-
-            fn close(&self) -> impl Future<Output = Result<(), $crate::broker::Error>> + Send {
-                self.0.close()
-            }
-        }
-
-        impl futures_core::Stream for $outer {
-            type Item = Result<$crate::broker::Delivery, $crate::broker::Error>;
-
-            fn poll_next(
-                mut self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<Option<Self::Item>> {
-                self.0.poll_next(cx)
-            }
-        }
-
-        impl futures_core::stream::FusedStream for $outer {
-            fn is_terminated(&self) -> bool {
-                self.0.is_terminated()
-            }
-        }
-
-        impl std::fmt::Debug for $outer {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.describe(f)
-            }
-        }
-    };
-}
-pub(crate) use delegate_consumer;

@@ -1,33 +1,103 @@
 //! A consumer's seat: what its handles and the engine's task share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::broker::{
-    ConsumerConfig, Delivery, Error, Event, Events, Position, Settle, Settled, Start, Topic,
-    Verdict,
-};
+use crate::broker::group::{Group, MemberId, Terms};
+use crate::broker::{ConsumerConfig, Error, Event, Events, Topic};
+use crate::queue;
+use crate::sync::{AtomicBool, Mutex, lock};
 
-use super::{Answers, Arrival, Engine, Place, Remains, Room, Standing};
+use super::bury::Buried;
+use super::window::{Held, Window};
+use super::{Engine, Place, Standing};
 
 pub(crate) struct Seat<E: Engine> {
-    engine: Arc<E>,
-    config: ConsumerConfig,
+    pub(super) this: Weak<Self>,
+    pub(super) engine: Arc<E>,
+    pub(super) config: ConsumerConfig,
+    pub(super) member: MemberId,
+    pub(super) state: Mutex<State<E::Ticket>>,
+    /// Told when there may be something to take or to be told of, and when a retired partition is drained.
+    pub(super) signal: Notify,
+    feed: queue::Producer<Event>,
+    events: Events,
+    /// One change of the subscription at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+    left: AtomicBool,
 }
 
-/// For the engine's task.
-#[expect(
-    unused_variables,
-    clippy::todo,
-    clippy::ptr_arg,
-    reason = "filled next"
-)]
+pub(super) struct State<T> {
+    pub(super) group: Group,
+    /// By the seat's own numbers.
+    pub(super) topics: Vec<Topic>,
+    numbers: BTreeMap<Topic, u32>,
+    /// With the number of partitions.
+    pub(super) subscription: BTreeMap<Topic, u32>,
+    /// Of the partitions that were granted and not yet revoked by the engine.
+    pub(super) windows: BTreeMap<Place, Window<T>>,
+    /// Retired, and something was in hand when that was looked at last.
+    pub(super) retired: Vec<Place>,
+    /// What the engine takes as its answers.
+    pub(super) done: Vec<(Place, u64, T)>,
+    pub(super) moved: Vec<Place>,
+    /// The engine knows that there are answers.
+    pub(super) nudged: bool,
+    /// What the engine was told last of the member's session.
+    live: bool,
+    pub(super) failed: Option<Error>,
+    /// Where tasks are spawned, also for the engine's thread.
+    pub(super) runtime: Option<Handle>,
+    pub(super) watch: Option<AbortHandle>,
+    /// The memory of a look.
+    pub(super) touched: Vec<Place>,
+}
+
 impl<E: Engine> Seat<E> {
     pub(crate) fn new(engine: Arc<E>, config: ConsumerConfig) -> Arc<Self> {
-        todo!()
+        let (feed, events) = Events::channel();
+        let mut group = Group::new();
+        let terms = Terms {
+            ack_wait: config.ack_wait,
+            max_attempts: config.max_attempts,
+            session_timeout: config.session_timeout,
+            max_in_flight: config.max_in_flight,
+            ordered: config.ordered,
+        };
+        let member = group.join(terms, Instant::now());
+        let state = State {
+            group,
+            topics: Vec::new(),
+            numbers: BTreeMap::new(),
+            subscription: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            retired: Vec::new(),
+            done: Vec::new(),
+            moved: Vec::new(),
+            nudged: false,
+            live: true,
+            failed: None,
+            runtime: None,
+            watch: None,
+            touched: Vec::new(),
+        };
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            engine,
+            config,
+            member,
+            state: Mutex::new(state),
+            signal: Notify::new(),
+            feed,
+            events,
+            changing: tokio::sync::Mutex::new(()),
+            left: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Arc<E> {
@@ -38,127 +108,249 @@ impl<E: Engine> Seat<E> {
         &self.config
     }
 
-    /// The seat's number for a partition, the same for as long as the seat exists.
-    pub(crate) fn place(&self, topic: &Topic, partition: u32) -> Place {
-        todo!()
-    }
-
-    /// The topic's name, which is cheap to copy, of one of the seat's numbers. The partition is [`Place::partition`].
-    pub(crate) fn topic(&self, place: Place) -> Topic {
-        todo!()
-    }
-
-    pub(crate) fn standing(&self) -> Standing {
-        todo!()
-    }
-
-    /// Makes a partition this consumer's, to be read from `start` on. Returns the epoch of its arrivals, which no other grant or
-    /// seek in this process has. One that was granted before is [revoked](Self::revoke) first, by the caller. `None`: the
-    /// consumer is [not there](Standing), or has not subscribed to the topic (any more).
-    pub(crate) fn grant(&self, place: Place, start: u64, committed: Option<u64>) -> Option<u64> {
-        todo!()
-    }
-
-    /// The epoch of a partition's arrivals: the last grant's, or the last seek's after it.
-    pub(crate) fn epoch(&self, place: Place) -> Option<u64> {
-        todo!()
-    }
-
-    /// Delivers no more of a partition that is to be revoked. The consumer still answers for what it has.
-    pub(crate) fn retire(&self, place: Place) {
-        todo!()
-    }
-
-    /// Delivers from a partition again that was retired: it stays here after all.
-    pub(crate) fn keep(&self, place: Place) {
-        todo!()
-    }
-
-    /// How many deliveries of a partition are neither answered nor overdue.
-    pub(crate) fn in_hand(&self, place: Place) -> usize {
-        todo!()
-    }
-
-    /// Waits until nothing of these partitions is in hand, no longer than until this moment. For tasks; a thread looks at
-    /// [`in_hand`](Self::in_hand) whenever it is nudged.
-    pub(crate) async fn drained(&self, places: &[Place], until: Instant) {
-        todo!()
-    }
-
-    /// Takes a partition from this consumer, with what the engine has to know of it. Later answers are fenced.
-    pub(crate) fn revoke(&self, place: Place) -> Remains<E::Ticket> {
-        todo!()
-    }
-
-    /// All partitions that were granted and not yet revoked, also those that the group has lost by silence, by leaving or by a
-    /// change of the subscription (`false`): these are to be revoked.
-    pub(crate) fn granted(&self) -> Vec<(Place, bool)> {
-        todo!()
-    }
-
-    /// Takes what the engine has sent, and leaves the buffer empty. Of another epoch, it is dropped. What is known and not done
-    /// with gets the newer ticket; what is done with goes back into the [answers](Self::answers).
-    pub(crate) fn arrive(&self, place: Place, epoch: u64, arrivals: &mut Vec<Arrival<E::Ticket>>) {
-        todo!()
-    }
-
-    /// How much more of a partition may arrive. Where that was nothing, the engine is nudged when it is much again.
-    pub(crate) fn room(&self, place: Place) -> Room {
-        todo!()
-    }
-
-    /// The tickets of everything of a partition that arrived and is not done with, in the order of arrival.
-    pub(crate) fn held(&self, place: Place) -> Vec<(u64, E::Ticket)> {
-        todo!()
-    }
-
-    /// What the engine has to be told since the last call.
-    pub(crate) fn answers(&self) -> Answers<E::Ticket> {
-        todo!()
+    pub(crate) fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Reports something. Never waits: the oldest event makes room.
     pub(crate) fn report(&self, event: Event) {
-        todo!()
+        // Refused only where the consumer, and with it whoever could read this, is gone.
+        let _closed = self.feed.try_push(event);
     }
 
-    /// Nothing works any more: every call answers this error, and the stream ends with it.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.has_left() {
+            Standing::Left
+        } else if lock(&self.state).group.is_live(self.member) {
+            Standing::Present
+        } else {
+            Standing::Silent
+        }
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// The stream has nothing more to say.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_left() || lock(&self.state).failed.is_some()
+    }
+
+    /// Nothing works any more: every call answers this error, and the stream ends with it. The first one counts.
     pub(crate) fn fail(&self, error: Error) {
-        todo!()
+        lock(&self.state).failed.get_or_insert(error);
+        self.signal.notify_waiters();
+        self.engine.nudge();
     }
 
     /// The engine's handle was closed: every call answers [`Error::Closed`], and the standing is [`Standing::Left`].
     pub(crate) fn shut(&self) {
-        todo!()
+        self.leave();
+    }
+
+    /// Leaves the group for good.
+    pub(crate) fn leave(&self) {
+        if self.left.swap(true, std::sync::atomic::Ordering::AcqRel) {
+            return;
+        }
+        let watch = self.step(|state, _| {
+            state.group.leave(self.member, Instant::now());
+            state.watch.take()
+        });
+        if let Some(watch) = watch {
+            watch.abort();
+        }
+        self.signal.notify_waiters();
+        self.engine.nudge();
+    }
+
+    pub(super) fn open(&self) -> Result<(), Error> {
+        if self.has_left() {
+            return Err(Error::Closed { record: None });
+        }
+        match &lock(&self.state).failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a step under the lock, and then does what follows from it.
+    pub(super) fn step<R>(
+        &self,
+        step: impl FnOnce(&mut State<E::Ticket>, &mut After<E::Ticket>) -> R,
+    ) -> R {
+        let mut after = After::new();
+        let mut state = lock(&self.state);
+        let result = step(&mut state, &mut after);
+        self.follow(&mut state, &mut after);
+        drop(state);
+        self.run(after);
+        result
+    }
+
+    /// What the step changed around the group. What may run user code is put into `after`.
+    pub(super) fn follow(&self, state: &mut State<E::Ticket>, after: &mut After<E::Ticket>) {
+        let State {
+            group,
+            windows,
+            moved,
+            ..
+        } = &mut *state;
+        group.moved(|place, index| {
+            let Some(window) = windows.get_mut(&place) else {
+                return;
+            };
+            if window.commit(index, &mut after.dropped) && !window.moved {
+                window.moved = true;
+                moved.push(place);
+            }
+        });
+        let answers = !state.done.is_empty() || !state.moved.is_empty();
+        if answers && !state.nudged {
+            state.nudged = true;
+            after.nudge = true;
+        }
+        let effects = state.group.effects();
+        if !effects.is_empty() {
+            self.report_effects(state, effects, after);
+        }
+        if !state.retired.is_empty() {
+            let group = &state.group;
+            let before = state.retired.len();
+            state.retired.retain(|&place| group.in_hand(place) > 0);
+            if state.retired.len() < before {
+                after.nudge = true;
+                after.signal = true;
+            }
+        }
+        let live = state.group.is_live(self.member);
+        if std::mem::replace(&mut state.live, live) != live {
+            after.nudge = true;
+        }
+    }
+
+    fn report_effects(
+        &self,
+        state: &State<E::Ticket>,
+        effects: crate::broker::group::Effects,
+        after: &mut After<E::Ticket>,
+    ) {
+        let name = |place: Place| state.topics[place.topic as usize].clone();
+        for (_, place, unacknowledged) in effects.revoked {
+            after.events.push(Event::Revoked {
+                topic: name(place),
+                partition: place.partition,
+                unacknowledged,
+            });
+        }
+        for (_, place) in effects.assigned {
+            after.events.push(Event::Assigned {
+                topic: name(place),
+                partition: place.partition,
+            });
+        }
+        if !effects.expired.is_empty() {
+            after.events.push(Event::Expired);
+        }
+        for (_, place, in_flight) in effects.in_flight_full {
+            after.events.push(Event::InFlightFull {
+                topic: name(place),
+                partition: place.partition,
+                in_flight,
+            });
+        }
+        for given_up in effects.given_up {
+            let window = state.windows.get(&given_up.place);
+            let held = window.and_then(|window| window.get(given_up.offset));
+            after.bury.extend(held.map(|held| {
+                let place = given_up.place;
+                Buried::new(name(place), held.offset, held.record.clone(), given_up)
+            }));
+        }
+        after.signal |= !effects.wake.is_empty();
+    }
+
+    /// Without the lock.
+    pub(super) fn run(&self, after: After<E::Ticket>) {
+        let After {
+            dropped,
+            events,
+            bury,
+            signal,
+            nudge,
+        } = after;
+        drop(dropped);
+        for event in events {
+            self.report(event);
+        }
+        for buried in bury {
+            self.bury(buried);
+        }
+        if signal {
+            self.signal.notify_waiters();
+        }
+        if nudge {
+            self.engine.nudge();
+        }
     }
 }
 
-/// For the consumer's handles.
-#[expect(unused_variables, dead_code, clippy::todo, reason = "filled next")]
-impl<E: Engine> Seat<E> {
-    pub(crate) async fn subscribe(
-        self: &Arc<Self>,
-        change: impl FnOnce(&mut BTreeMap<Topic, u32>) -> Result<(), Error> + Send,
-    ) -> Result<(), Error> {
-        todo!()
+impl<T> State<T> {
+    /// The seat's number for a topic, the same for as long as the seat exists.
+    pub(super) fn number(&mut self, topic: &Topic) -> u32 {
+        if let Some(&number) = self.numbers.get(topic) {
+            return number;
+        }
+        let number = self.topics.len() as u32;
+        let topic = topic.fixed();
+        self.topics.push(topic.clone());
+        self.numbers.insert(topic, number);
+        number
     }
 
-    pub(crate) async fn poll(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
-        todo!()
-    }
-
-    pub(crate) async fn seek(&self, topic: &str, partition: u32, to: Start) -> Result<(), Error> {
-        todo!()
-    }
-
-    pub(crate) fn events(&self) -> Events {
-        todo!()
+    pub(super) fn known(&self, topic: &str, partition: u32) -> Option<Place> {
+        let topic = *self.numbers.get(topic)?;
+        Some(Place { topic, partition })
     }
 }
 
-#[expect(clippy::todo, reason = "filled next")]
-impl<E: Engine> Settle for Seat<E> {
-    fn settle(&self, _position: &Position, _verdict: Verdict) -> Settled {
-        todo!()
+/// What is left to be done once the lock is released.
+pub(super) struct After<T> {
+    pub(super) dropped: Dropped<T>,
+    pub(super) events: Vec<Event>,
+    pub(super) bury: Vec<Buried>,
+    pub(super) signal: bool,
+    pub(super) nudge: bool,
+}
+
+impl<T> After<T> {
+    pub(super) const fn new() -> Self {
+        Self {
+            dropped: Dropped {
+                first: None,
+                more: Vec::new(),
+            },
+            events: Vec::new(),
+            bury: Vec::new(),
+            signal: false,
+            nudge: false,
+        }
+    }
+}
+
+/// Records to be dropped. Mostly none or one: a list would cost more than the rest of an answer.
+pub(super) struct Dropped<T> {
+    first: Option<Held<T>>,
+    more: Vec<Held<T>>,
+}
+
+impl<T> Extend<Held<T>> for Dropped<T> {
+    fn extend<I: IntoIterator<Item = Held<T>>>(&mut self, records: I) {
+        let mut records = records.into_iter();
+        if self.first.is_none() {
+            self.first = records.next();
+        }
+        self.more.extend(records);
     }
 }
