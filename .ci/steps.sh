@@ -44,10 +44,10 @@ need_component() {
     "$@" >/dev/null 2>&1 || rustup component add "$component"
 }
 
-# need_toolchain: a compiler, a linker and cargo.
+# need_toolchain: compilers, a linker and make, which Kafka's library is built with, and cargo.
 need_toolchain() {
-    if ! command -v cc >/dev/null; then
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev
+    if ! command -v cc >/dev/null || ! command -v c++ >/dev/null || ! command -v make >/dev/null; then
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc g++ make libc6-dev
     fi
     if ! command -v cargo >/dev/null && [[ -x $HOME/.cargo/bin/cargo ]]; then
         PATH=$HOME/.cargo/bin:$PATH
@@ -62,6 +62,34 @@ need_toolchain() {
 need_valgrind() {
     command -v valgrind >/dev/null ||
         { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind; } >/dev/null 2>&1
+}
+
+# need_nats: a nats-server for the tests, named by NATS_SERVER where it is not on the path. Installed with root's rights, and
+# unpacked into target/ without them.
+need_nats() {
+    local package
+    if [[ -z ${NATS_SERVER:-} ]] && ! find_nats; then
+        if ((EUID == 0)); then
+            apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nats-server
+        else
+            mkdir -p target/nats && (cd target/nats && apt-get download -qq nats-server) &&
+                package=$(ls target/nats/nats-server_*.deb) && dpkg-deb -x "$package" target/nats &&
+                export NATS_SERVER=$PWD/target/nats/usr/sbin/nats-server
+        fi >/dev/null 2>&1
+        find_nats || return 1
+    fi
+    "$NATS_SERVER" --version
+}
+
+find_nats() {
+    local at
+    for at in "${NATS_SERVER:-}" "$(command -v nats-server)" /usr/sbin/nats-server target/nats/usr/sbin/nats-server; do
+        if [[ -n $at && -x $at ]]; then
+            NATS_SERVER=$(realpath "$at") && export NATS_SERVER
+            return
+        fi
+    done
+    return 1
 }
 
 # The features of the manifest, without `default` and `full`.
