@@ -92,9 +92,15 @@ find_nats() {
     return 1
 }
 
-# The features of the manifest, without `default` and `full`.
+# Kafka over TLS needs OpenSSL's headers.
+need_openssl() {
+    pkg-config --exists openssl 2>/dev/null ||
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq pkg-config libssl-dev; } >/dev/null 2>&1
+}
+
+# The features of the manifest, without `default` and `full`, and without the one that `full` leaves out: it needs a library.
 features() {
-    sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]\{1,\}\) *=.*/\1/p' Cargo.toml | grep -vx -e default -e full
+    sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]\{1,\}\) *=.*/\1/p' Cargo.toml | grep -vx -e default -e full -e kafka-tls
 }
 
 # The programs in `examples/`.

@@ -43,8 +43,8 @@
 //! and again, for ever; what is not acknowledged within the [request timeout](Options::request_timeout) fails. Errors that pass
 //! are [events](crate::broker::Event) of the consumers.
 //!
-//! TLS and SASL with SCRAM or OAuth need librdkafka built with them: depend on `rdkafka` with its feature `ssl` beside this
-//! crate.
+//! TLS, and SASL with SCRAM or OAuth, need the feature `kafka-tls`, which builds librdkafka with OpenSSL; [`Options`] shows how
+//! to connect then.
 
 mod consumer;
 mod fault;

@@ -73,19 +73,41 @@ const MAX_MESSAGE: &str = "16777216";
 
 /// How to connect to a cluster, and how to treat it.
 ///
-/// ```
-/// use std::time::Duration;
-/// use pushpull::kafka::Options;
+/// A cluster that wants a certificate of its clients, or a name and a password, over TLS; with the feature `kafka-tls`:
 ///
-/// let options = Options::new()
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), pushpull::broker::Error> {
+/// use std::time::Duration;
+/// use pushpull::kafka::{Kafka, Options};
+///
+/// let by_certificate = Options::new()
+///     .set("security.protocol", "ssl")
+///     .set("ssl.ca.location", "/etc/kafka/ca.pem")
+///     .set("ssl.certificate.location", "/etc/kafka/billing.pem")
+///     .set("ssl.key.location", "/etc/kafka/billing.key");
+/// let kafka = Kafka::connect("one.example.org:9093,two.example.org:9093", by_certificate).await?;
+///
+/// let by_password = Options::new()
 ///     .set("security.protocol", "sasl_ssl")
 ///     .set("sasl.mechanisms", "SCRAM-SHA-512")
 ///     .set("sasl.username", "billing")
 ///     .set("sasl.password", "secret")
 ///     .replicas(3)
-///     .request_timeout(Duration::from_secs(10))
-///     .statistics_every(Duration::from_secs(5));
-/// # let _ = options;
+///     .request_timeout(Duration::from_secs(10));
+/// assert!(!format!("{by_password:?}").contains("secret"));
+/// let kafka = Kafka::connect("one.example.org:9094", by_password).await?;
+/// # Ok(()) }
+/// ```
+///
+/// Options that contradict what this crate promises are refused, before anything is sent:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use pushpull::kafka::{Kafka, Options};
+///
+/// let error = Kafka::connect("localhost:9092", Options::new().set("acks", "1")).await.unwrap_err();
+/// assert!(error.to_string().starts_with("the property `acks` cannot be set"));
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Options {

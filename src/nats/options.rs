@@ -19,6 +19,30 @@ use crate::broker::Error;
 ///     .replicas(3);
 /// assert!(!format!("{options:?}").contains("secret"));
 /// ```
+///
+/// A cluster over TLS, with a user's credentials file; and one that knows its clients by their certificates:
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), pushpull::broker::Error> {
+/// use pushpull::nats::{Nats, Options};
+///
+/// let by_file = Options::new()
+///     .tls(true)
+///     .root_certificates("/etc/nats/ca.pem")
+///     .credentials_file("/etc/nats/billing.creds");
+/// let nats = Nats::connect("tls://one.example.org,tls://two.example.org", by_file).await?;
+///
+/// let by_certificate = Options::new()
+///     .tls(true)
+///     .root_certificates("/etc/nats/ca.pem")
+///     .client_certificate("/etc/nats/billing.pem", "/etc/nats/billing.key");
+/// let nats = Nats::connect("tls://one.example.org", by_certificate).await?;
+///
+/// // One way to say who one is, not two.
+/// let both = Options::new().token("secret").user("billing", "secret");
+/// assert!(Nats::connect("one.example.org", both).await.is_err());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Options {
     pub(crate) name: Option<String>,
