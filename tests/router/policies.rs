@@ -75,7 +75,7 @@ fn a_waiting_connection_holds_up_its_own_key_only() {
     assert!(poll(&mut second).is_pending());
     assert!(poll(&mut third).is_pending());
     // All connections or none: the one with room has not got it either.
-    assert_eq!(seqs(&mut quick), []);
+    assert_eq!(seqs(&mut quick), [0_u64; 0]);
     for n in 0..10 {
         now(router.push(&"bob", n)).unwrap();
         assert_eq!(seqs(&mut bob).len(), 1);
