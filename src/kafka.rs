@@ -64,6 +64,8 @@ pub use producer::Producer;
 
 use crate::broker::{Capabilities, ConsumerConfig, Error, Topic, TopicConfig};
 use shared::Shared;
+#[cfg(test)]
+pub(crate) use shared::capabilities;
 use testing::Mock;
 
 /// A connection to a cluster. Cheap to clone.

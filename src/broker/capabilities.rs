@@ -65,3 +65,78 @@ impl Capabilities {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::Capabilities;
+    use crate::broker::Broker;
+
+    const PAGE: &str = include_str!("../../docs/engines.md");
+
+    /// A column of the page's table: `yes` and `no` by flag.
+    fn column(name: &str) -> BTreeMap<&'static str, &'static str> {
+        let table = PAGE
+            .split_once("<!-- capabilities: start -->")
+            .and_then(|(_, rest)| rest.split_once("<!-- capabilities: end -->"))
+            .expect("the page has a table")
+            .0;
+        let mut rows = table
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let header = rows.next().expect("it has a header");
+        let at = header.iter().position(|&cell| cell == name);
+        let at = at.expect("it has this column");
+        rows.skip(1)
+            .map(|row| (row[1].trim_matches('`'), row[at]))
+            .collect()
+    }
+
+    #[track_caller]
+    fn shown(name: &str, can: Capabilities) {
+        // All flags there are, by the names that they have.
+        let text = format!("{can:?}");
+        let flags = text.split(['{', ',', '}']).filter_map(|field| {
+            let (flag, value) = field.trim().split_once(": ")?;
+            let answer = match value {
+                "true" => "yes",
+                "false" => "no",
+                _the_name => return None,
+            };
+            Some((flag, answer))
+        });
+        let flags: BTreeMap<_, _> = flags.collect();
+        assert!(flags.len() > 10);
+        assert_eq!(column(name), flags, "{name} in docs/engines.md");
+    }
+
+    #[test]
+    fn the_page_says_what_the_memory_can() {
+        shown("memory", Broker::in_memory().capabilities());
+    }
+
+    #[cfg(feature = "durable")]
+    #[tokio::test]
+    async fn the_page_says_what_the_disk_can() {
+        let dir = std::env::temp_dir().join(format!("pushpull-table-{}", std::process::id()));
+        let policy = crate::broker::SyncPolicy::Os;
+        let broker = Broker::open(&dir, policy).await.expect("a store");
+        shown("durable", broker.capabilities());
+        broker.close().await.expect("stored");
+        std::fs::remove_dir_all(dir).expect("nobody has it");
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn the_page_says_what_nats_can() {
+        shown("NATS", crate::nats::CAPABILITIES);
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn the_page_says_what_kafka_can() {
+        shown("Kafka", crate::kafka::capabilities(true));
+    }
+}

@@ -44,6 +44,23 @@ pub(super) struct Known {
     pub(super) max_record: Option<usize>,
 }
 
+/// What a cluster can do, or its mock.
+pub(crate) const fn capabilities(real: bool) -> Capabilities {
+    let mut capabilities = Capabilities::none(fault::ENGINE);
+    capabilities.durable = real;
+    capabilities.seek = true;
+    capabilities.seek_time = real;
+    capabilities.redelivers = true;
+    capabilities.nack_delay = true;
+    capabilities.partitions = true;
+    capabilities.pauses = true;
+    capabilities.lag = true;
+    capabilities.retains_bytes = real;
+    capabilities.retains_age = real;
+    capabilities.bounds_records = true;
+    capabilities
+}
+
 impl Shared {
     /// Connects, which takes as long as a broker takes to answer.
     pub(super) async fn connect(
@@ -106,20 +123,7 @@ impl Shared {
     }
 
     pub(super) const fn capabilities(&self) -> Capabilities {
-        let real = self.mock.is_none();
-        let mut capabilities = Capabilities::none(fault::ENGINE);
-        capabilities.durable = real;
-        capabilities.seek = true;
-        capabilities.seek_time = real;
-        capabilities.redelivers = true;
-        capabilities.nack_delay = true;
-        capabilities.partitions = true;
-        capabilities.pauses = true;
-        capabilities.lag = true;
-        capabilities.retains_bytes = real;
-        capabilities.retains_age = real;
-        capabilities.bounds_records = true;
-        capabilities
+        capabilities(self.mock.is_none())
     }
 
     /// Waits for what is on its way, and for consumers to leave.
