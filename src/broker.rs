@@ -1,4 +1,4 @@
-//! Topics, partitions, offsets and groups: the two traits, and a broker inside the process.
+//! Topics, partitions, offsets and groups: two traits for every engine, and a broker inside the process.
 //!
 //! A [`Producer`] pushes [records](Record) into topics. A topic has partitions, each a log: records get growing offsets and
 //! stay until retention removes them. A [`Consumer`] reads as a member of a group: the partitions are divided among the
@@ -32,6 +32,8 @@
 //!
 //! * [`Broker`]: in memory, or on disk with the feature `durable`; its [`embedded::Consumer`] and [`embedded::Producer`] are
 //!   the types to keep in a struct, or [`BoxConsumer`] and [`BoxProducer`] where the engine is chosen at run time.
+//! * `nats::Nats` and `kafka::Kafka`, with the features of these names: the same traits on more than one machine.
+//!   [`Capabilities`] says what an engine can do.
 //! * [`listen`]: handlers instead of polling.
 //! * [`Acker`] and [`Events`]: what to keep when an operator or a listener takes the consumer.
 //! * `Broker::mailbox`: messages for a [`Router`](crate::Router) in the same store.

@@ -48,6 +48,11 @@
     feature = "broker",
     doc = "* [`broker`]: topics, partitions, offsets and groups; in memory or on disk."
 )]
+#![cfg_attr(
+    feature = "nats",
+    doc = "* [`nats`]: the broker's traits on NATS JetStream."
+)]
+#![cfg_attr(feature = "kafka", doc = "* [`kafka`]: the broker's traits on Kafka.")]
 //! * [`router`]: messages to keys, to every connection of the key and to its mailbox.
 //! * [`pump`]: moving items from a stream into a sink, and shutting down.
 //! * [`meter`]: everything that has a name, in one snapshot.
@@ -112,3 +117,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "rate", feature = "durable"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the page on engines.
+#[cfg(all(doctest, feature = "kafka", feature = "nats"))]
+#[doc = include_str!("../docs/engines.md")]
+struct Engines;
