@@ -59,12 +59,26 @@ pub(super) fn unmade(error: KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, reason, name, value) => {
             let value = if is_secret(&name) { "…" } else { &value };
+            let hint = needs_tls(&reason);
             invalid(format!(
-                "the property `{name}` cannot be `{value}`: {reason}"
+                "the property `{name}` cannot be `{value}`: {reason}{hint}"
             ))
         }
-        KafkaError::ClientCreation(reason) => invalid(reason),
+        KafkaError::ClientCreation(reason) => {
+            let hint = needs_tls(&reason);
+            invalid(reason + hint)
+        }
         other => engine("making a client", other),
+    }
+}
+
+/// What helps where librdkafka was built without OpenSSL.
+fn needs_tls(reason: &str) -> &'static str {
+    let lacks = reason.contains("OpenSSL not available") || reason.contains("openssl support");
+    if lacks && cfg!(not(feature = "kafka-tls")) {
+        "; the feature `kafka-tls` of pushpull builds it with OpenSSL"
+    } else {
+        ""
     }
 }
 
@@ -88,4 +102,36 @@ pub(super) const fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | Code::Fatal
             | Code::SSL
     )
+}
+
+#[cfg(all(test, not(feature = "kafka-tls")))]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::BaseProducer;
+
+    #[test]
+    fn what_needs_openssl_says_how_to_get_it() {
+        let settings = [
+            &[("security.protocol", "ssl")][..],
+            &[
+                ("security.protocol", "sasl_plaintext"),
+                ("sasl.mechanisms", "SCRAM-SHA-512"),
+                ("sasl.username", "billing"),
+                ("sasl.password", "secret"),
+            ],
+        ];
+        for settings in settings {
+            let mut config = ClientConfig::new();
+            config.extend(
+                settings
+                    .iter()
+                    .map(|&(name, value)| (name.to_owned(), value.to_owned())),
+            );
+            let made: Result<BaseProducer, _> = config.create();
+            let Err(error) = made.map_err(super::unmade) else {
+                panic!("librdkafka has OpenSSL");
+            };
+            assert!(error.to_string().contains("`kafka-tls`"), "{error}");
+        }
+    }
 }
