@@ -50,7 +50,7 @@ mod error;
 mod events;
 pub(crate) mod group;
 mod listen;
-mod partitioner;
+pub(crate) mod partitioner;
 mod producer;
 mod record;
 #[cfg(any(feature = "kafka", feature = "nats"))]

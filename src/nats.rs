@@ -4,12 +4,14 @@
 mod connection;
 mod consumer;
 mod feeds;
+mod flight;
+#[cfg_attr(not(test), expect(dead_code, reason = "the consumer will"))]
+mod format;
 #[expect(dead_code, reason = "the consumer will")]
 mod lease;
-#[expect(dead_code, reason = "the producer uses it")]
 mod line;
 mod options;
-#[expect(dead_code, reason = "the producer and the consumer use it")]
+mod producer;
 mod topic;
 mod trouble;
 
@@ -20,6 +22,7 @@ use crate::broker::{Capabilities, Error, Topic, TopicConfig};
 
 use connection::Connection;
 pub use options::Options;
+pub use producer::Producer;
 
 /// The engine's name.
 pub(crate) const ENGINE: &str = "NATS";
@@ -50,7 +53,8 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Connects to a server, `nats://host:port`, or to one of several, with commas between them.
+    /// Connects to a server, `nats://host:port`, or to one of several, with commas between them. Where the options do not say
+    /// who connects, `nats://user:password@host` or `nats://token@host` may.
     ///
     /// A connection that is lost later is looked for until it is back. The first one is not: whether a server is there, is
     /// known when this returns.
@@ -91,6 +95,11 @@ impl Nats {
     /// [`Closed`](Error::Closed), or what befell the connection.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
         self.connection.topics().await
+    }
+
+    /// A producer for all topics.
+    pub fn producer(&self) -> Producer {
+        Producer::new(Arc::clone(&self.connection))
     }
 
     /// What NATS can do.

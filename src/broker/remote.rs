@@ -17,8 +17,6 @@ mod seat;
 mod seen;
 mod subscribe;
 mod take;
-#[cfg(test)]
-mod tests;
 mod window;
 
 pub(crate) use super::group::Place;

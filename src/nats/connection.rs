@@ -1,24 +1,27 @@
 //! What all handles share: the connection, the topics that are known, and who wants to hear of it.
 
 use std::collections::HashMap;
+use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, Context, context};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use futures_util::TryStreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::{Error, Event, Topic, TopicConfig};
+use crate::broker::{Error, Event, Topic, TopicConfig, WhenFull};
 use crate::queue::WeakProducer;
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicU64, Mutex, lock};
 
 use super::feeds::Feeds;
 use super::line::Lines;
 use super::topic::{self, TopicState};
 use super::trouble::{Advised, Passing, engine_error};
-use super::{ENGINE, Options};
+use super::{ENGINE, Options, format};
 
 /// How long one attempt at a request takes at the most, where there is time for another one.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -40,6 +43,9 @@ pub(crate) struct Connection {
     pub(crate) lines: Lines,
     feeds: Arc<Feeds>,
     topics: Mutex<HashMap<Topic, Arc<TopicState>>>,
+    /// What tells ids that are made here from those that others make.
+    maker: String,
+    made: AtomicU64,
     closing: watch::Sender<bool>,
     guests: watch::Sender<usize>,
 }
@@ -60,7 +66,7 @@ impl Connection {
         options.check()?;
         let servers = servers(url)?;
         let feeds = Arc::new(Feeds::default());
-        let plain = connect_options(&options).await?;
+        let plain = connect_options(&options, &servers).await?;
         let told = Arc::clone(&feeds);
         let connecting = plain
             .clone()
@@ -74,6 +80,8 @@ impl Connection {
         let context = context::ContextBuilder::new()
             .timeout(attempt)
             .build(client.clone());
+        let maker = client.new_inbox();
+        let maker = maker.rsplit('.').next().unwrap_or_default().to_owned();
         let connection = Self {
             client,
             context,
@@ -81,6 +89,8 @@ impl Connection {
             options,
             feeds,
             topics: Mutex::default(),
+            maker,
+            made: AtomicU64::new(0),
             closing: watch::Sender::new(false),
             guests: watch::Sender::new(0),
         };
@@ -88,15 +98,15 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Asks for a stream: whether there is one does not matter, as long as there is an answer.
     async fn find_jetstream(&self) -> Result<(), Error> {
         let action = "looking for JetStream";
         let within = COMING_UP.min(self.options.request_timeout);
-        let found = self.ask(action, within, || self.context.query_account());
+        let found = self.ask(action, within, || self.context.get_stream("_"));
         match found.await {
-            Ok(Ok(_account)) => Ok(()),
-            Ok(Err(error)) => Err(Advised::no_jetstream(action, error)),
+            Ok(Err(error)) if !is_unknown(&error) => Err(Advised::no_jetstream(action, error)),
             Err(Error::Engine { source, .. }) => Err(Advised::no_jetstream(action, source)),
-            Err(other) => Err(other),
+            found => found.map(|_answer| ()),
         }
     }
 
@@ -193,6 +203,15 @@ impl Connection {
             .await
     }
 
+    pub(crate) fn maker(&self) -> &str {
+        &self.maker
+    }
+
+    /// A number for an id.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.made.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A topic that is known already.
     pub(crate) fn known(&self, name: &str) -> Option<Arc<TopicState>> {
         lock(&self.topics).get(name).cloned()
@@ -261,7 +280,35 @@ impl Connection {
                 .await?
                 .map_err(|error| refused(name, ACTION, error))?;
         }
-        self.look_up(name).await?;
+        let state = self.look_up(name).await?;
+        match config.max_records {
+            Some(keep) if config.when_full == WhenFull::DropOldest => {
+                self.trim(&state, &before, keep).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server holds what comes from now on against a new bound; what is there is left to us.
+    async fn trim(&self, topic: &TopicState, before: &Config, keep: u64) -> Result<(), Error> {
+        const ACTION: &str = "removing records above a new bound";
+        let bound = before.max_messages_per_subject;
+        if u64::try_from(bound).is_ok_and(|bound| bound > 0 && bound <= keep) {
+            return Ok(());
+        }
+        let stream = self.request(ACTION, || self.context.get_stream(&topic.stream));
+        let stream = stream.await?.map_err(|error| engine_error(ACTION, error))?;
+        for subject in &topic.subjects {
+            let purge = || {
+                stream
+                    .purge()
+                    .filter(subject.as_str())
+                    .keep(keep)
+                    .into_future()
+            };
+            let purged = self.request(ACTION, purge).await?;
+            purged.map_err(|error| engine_error(ACTION, error))?;
+        }
         Ok(())
     }
 
@@ -305,14 +352,44 @@ fn refused(name: &str, action: &'static str, error: context::CreateStreamError) 
 
 /// The servers that a URL names, or several with commas between them.
 fn servers(url: &str) -> Result<Vec<ServerAddr>, Error> {
-    let servers: Result<Vec<ServerAddr>, _> =
-        url.split(',').map(|url| url.trim().parse()).collect();
-    servers.map_err(|error| Error::InvalidConfig {
-        reason: format!("{ENGINE} is to be connected to `nats://host:port`, or several with commas between them: {error}"),
-    })
+    let wrong = |why: &dyn std::fmt::Display| Error::InvalidConfig {
+        reason: format!(
+            "{ENGINE} is to be connected to `nats://host:port`, or several with commas between them: {why}"
+        ),
+    };
+    let mut servers = Vec::new();
+    for url in url.split(',') {
+        let server: ServerAddr = url.trim().parse().map_err(|error| wrong(&error))?;
+        if server.host().is_empty() {
+            return Err(wrong(&"there is no host in it"));
+        }
+        servers.push(server);
+    }
+    Ok(servers)
 }
 
-async fn connect_options(options: &Options) -> Result<ConnectOptions, Error> {
+/// What a URL says of who connects: a user and a password, or a token alone.
+fn credentials_in(servers: &[ServerAddr], connect: ConnectOptions) -> ConnectOptions {
+    let text = |encoded: &str| {
+        let bytes = format::unescaped(encoded).unwrap_or_else(|| encoded.into());
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let mut named = servers
+        .iter()
+        .filter_map(|server| Some((server.username()?, server)));
+    match named.next() {
+        None => connect,
+        Some((token, server)) => match server.password() {
+            None => connect.token(text(token)),
+            Some(password) => connect.user_and_password(text(token), text(password)),
+        },
+    }
+}
+
+async fn connect_options(
+    options: &Options,
+    servers: &[ServerAddr],
+) -> Result<ConnectOptions, Error> {
     let mut connect = ConnectOptions::new()
         .require_tls(options.tls)
         .request_timeout(Some(attempt(options.request_timeout)))
@@ -322,6 +399,9 @@ async fn connect_options(options: &Options) -> Result<ConnectOptions, Error> {
             Duration::from_millis(doubled).min(RECONNECT)
         })
         .ping_interval(PING);
+    if !options.has_credentials() {
+        connect = credentials_in(servers, connect);
+    }
     if let Some(name) = &options.name {
         connect = connect.name(name);
     }

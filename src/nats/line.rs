@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{ConnectOptions, ServerAddr};
-use tokio::sync::Mutex;
 
 use crate::broker::Error;
+use crate::sync::{Mutex, lock};
 
 use super::trouble::{Advised, engine_error};
 
@@ -25,7 +25,8 @@ const ON_THE_WAY: usize = 1 << 16;
 /// A connection that is not renewed.
 pub(crate) struct Line {
     pub(crate) context: Context,
-    number: u64,
+    /// Lines are counted, beginning with 1.
+    pub(crate) number: u64,
 }
 
 /// The line in use.
@@ -34,13 +35,9 @@ pub(crate) struct Lines {
     servers: Vec<ServerAddr>,
     /// How long an acknowledgement takes at the most.
     attempt: Duration,
-    current: Mutex<Current>,
-}
-
-#[derive(Default)]
-struct Current {
-    line: Option<Arc<Line>>,
-    number: u64,
+    current: Mutex<Option<Arc<Line>>>,
+    /// Held by the one who connects.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 impl Lines {
@@ -54,26 +51,29 @@ impl Lines {
             servers,
             attempt,
             current: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The line in use, if it is not this one, or else a new one.
-    pub(crate) async fn other_than(&self, lost: Option<&Arc<Line>>) -> Result<Arc<Line>, Error> {
-        let mut current = self.current.lock().await;
-        let lost = lost.map(|lost| lost.number);
-        if let Some(line) = &current.line {
-            if Some(line.number) != lost {
-                return Ok(Arc::clone(line));
-            }
+    /// The line in use, if it came after this one.
+    pub(crate) fn after(&self, lost: u64) -> Option<Arc<Line>> {
+        let current = lock(&self.current);
+        current.as_ref().filter(|line| line.number > lost).cloned()
+    }
+
+    /// The line in use, if it came after this one, or else a new one.
+    pub(crate) async fn renew(&self, lost: u64) -> Result<Arc<Line>, Error> {
+        let connecting = self.connecting.lock().await;
+        if let Some(line) = self.after(lost) {
+            return Ok(line);
         }
-        current.line = None;
-        let context = self.connect().await?;
-        current.number += 1;
         let line = Arc::new(Line {
-            context,
-            number: current.number,
+            context: self.connect().await?,
+            number: lost + 1,
         });
-        current.line = Some(Arc::clone(&line));
+        let before = lock(&self.current).replace(Arc::clone(&line));
+        drop(before);
+        drop(connecting);
         Ok(line)
     }
 
@@ -93,7 +93,7 @@ impl Lines {
     }
 
     pub(crate) async fn close(&self) {
-        let line = self.current.lock().await.line.take();
+        let line = lock(&self.current).take();
         if let Some(line) = line {
             // A line that was lost before has nothing left to say.
             let _drained = line.context.client().drain().await;

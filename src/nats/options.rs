@@ -161,14 +161,23 @@ impl Options {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn ways(&self) -> usize {
         let ways = [
             self.user.is_some(),
             self.token.is_some(),
             self.credentials_file.is_some(),
             self.nkey.is_some(),
         ];
-        let reason = if ways.iter().filter(|&&given| given).count() > 1 {
+        ways.iter().filter(|&&given| given).count()
+    }
+
+    /// Whether these say who connects. Otherwise the URL may.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.ways() > 0
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let reason = if self.ways() > 1 {
             "NATS takes one of `user`, `token`, `credentials_file` and `nkey`: set the one that the server asks for"
         } else if self.request_timeout < Duration::from_millis(1) {
             "a `request_timeout` under a millisecond leaves no time for an answer: set a longer one"

@@ -4,11 +4,15 @@
 //! so anybody can see how many there are.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 
+use crate::broker::partitioner::partition_of;
 use crate::broker::{Error, Record, Topic, TopicConfig, WhenFull};
+use crate::sync::AtomicU64;
 
 use super::{ENGINE, Options};
 
@@ -30,11 +34,15 @@ pub(crate) struct TopicState {
     /// The name of its stream.
     pub(crate) stream: String,
     /// The subject of each partition.
-    pub(crate) subjects: Box<[String]>,
+    pub(crate) subjects: Box<[Subject]>,
     /// The largest record, by [`Record::size`].
     pub(crate) max_record_bytes: usize,
+    /// The largest message that the stream takes.
+    pub(crate) max_message_bytes: usize,
     /// How long the stream tells duplicates by their ids.
     pub(crate) remembers: Duration,
+    /// Whose turn it is to get a record that has neither key, partition nor id.
+    turn: AtomicU64,
 }
 
 impl TopicState {
@@ -42,8 +50,8 @@ impl TopicState {
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let name = topic_of(&config.name)?;
         let count = u32::try_from(config.subjects.len()).ok()?;
-        let subjects: Box<[String]> = (0..count).map(|p| subject(&name, p)).collect();
-        let all = config.subjects.iter().eq(subjects.iter());
+        let subjects: Box<[Subject]> = (0..count).map(|p| subject(&name, p).into()).collect();
+        let all = subjects.iter().map(Subject::as_str).eq(&config.subjects);
         if count == 0 || !all {
             return None;
         }
@@ -52,7 +60,9 @@ impl TopicState {
             stream: config.name.clone(),
             subjects,
             max_record_bytes: max_record_bytes(config),
+            max_message_bytes: max_message_bytes(config).unwrap_or(usize::MAX),
             remembers: config.duplicate_window,
+            turn: AtomicU64::new(0),
         })
     }
 
@@ -60,17 +70,32 @@ impl TopicState {
         u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
     }
 
-    /// The subject of a partition.
-    pub(crate) fn subject(&self, partition: u32) -> Result<&str, Error> {
-        let subject = self.subjects.get(partition as usize);
-        subject
-            .map(String::as_str)
-            .ok_or_else(|| Error::UnknownPartition {
-                topic: self.name.clone(),
-                partition,
-                partitions: self.partitions(),
-                record: None,
-            })
+    /// Whether there is such a partition.
+    pub(crate) fn check(&self, partition: u32) -> Result<(), Error> {
+        if partition < self.partitions() {
+            return Ok(());
+        }
+        Err(Error::UnknownPartition {
+            topic: self.name.clone(),
+            partition,
+            partitions: self.partitions(),
+            record: None,
+        })
+    }
+
+    /// The partition that a record goes to. One that is pushed again with the same id goes where it went.
+    pub(crate) fn choose(&self, record: &Record) -> Result<u32, Error> {
+        let count = self.partitions();
+        let hashed = record.key.as_deref();
+        let hashed = hashed.or_else(|| record.id.as_deref().map(str::as_bytes));
+        match (record.partition, hashed) {
+            (Some(partition), _) => self.check(partition).map(|()| partition),
+            (None, Some(bytes)) => Ok(partition_of(bytes, count)),
+            (None, None) => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % u64::from(count);
+                Ok(u32::try_from(turn).unwrap_or(0))
+            }
+        }
     }
 
     /// Whether a record is small enough.
@@ -168,10 +193,13 @@ fn topic_of(stream: &str) -> Option<String> {
 fn max_record_bytes(config: &Config) -> usize {
     let described = config.description.as_deref();
     let described = described.and_then(|text| text.strip_prefix(DESCRIBED)?.parse().ok());
-    let bound = usize::try_from(config.max_message_size).ok();
-    described
-        .or_else(|| bound.filter(|&bound| bound > 0))
-        .unwrap_or(usize::MAX)
+    let most = described.or_else(|| max_message_bytes(config));
+    most.unwrap_or(usize::MAX)
+}
+
+fn max_message_bytes(config: &Config) -> Option<usize> {
+    let bytes = usize::try_from(config.max_message_size).ok();
+    bytes.filter(|&bytes| bytes > 0)
 }
 
 /// Whether a topic can be kept in this way; `max_payload` is what the server takes in one message.

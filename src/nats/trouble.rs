@@ -4,13 +4,17 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use async_nats::jetstream::context::{AccountErrorKind, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamErrorKind, PublishError, PublishErrorKind,
+};
+use async_nats::jetstream::stream::{PurgeError, PurgeErrorKind};
 use async_nats::jetstream::{self, ErrorCode, context};
 use async_nats::{ConnectError, ConnectErrorKind};
 
-use crate::broker::Error;
+use crate::broker::{Error, Record};
 
-use super::ENGINE;
+use super::topic::TopicState;
+use super::{ENGINE, format};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -31,7 +35,11 @@ pub(crate) trait Passing: StdError + Send + Sync + 'static {
 
 /// Whether JetStream could not say yes or no: it comes up, or a cluster looks for a leader.
 pub(crate) fn refusal_passes(error: &jetstream::Error) -> bool {
-    error.code() == 503 && error.error_code() != ErrorCode::JETSTREAM_NOT_ENABLED
+    let never = [
+        ErrorCode::JETSTREAM_NOT_ENABLED,
+        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+    ];
+    error.code() == 503 && !never.contains(&error.error_code())
 }
 
 impl Passing for context::CreateStreamError {
@@ -62,11 +70,11 @@ impl Passing for context::StreamsError {
     }
 }
 
-impl Passing for context::AccountError {
+impl Passing for PurgeError {
     fn passes(&self) -> bool {
         match self.kind() {
-            AccountErrorKind::JetStream(error) => refusal_passes(&error),
-            _ => true,
+            PurgeErrorKind::Request | PurgeErrorKind::TimedOut => true,
+            PurgeErrorKind::JetStream(error) => refusal_passes(&error),
         }
     }
 }
@@ -93,6 +101,20 @@ impl Advised {
         engine_error("connecting", Self { source, advice })
     }
 
+    /// There was no answer in time.
+    pub(crate) fn late(action: &'static str) -> Error {
+        let source = "there was no answer in time".into();
+        let advice = "whether the server is there can be seen in its log; `request_timeout` of `nats::Options` is the time";
+        engine_error(action, Self { source, advice })
+    }
+
+    /// There was no yes or no.
+    pub(crate) fn unanswered(action: &'static str, source: impl Into<Source>) -> Error {
+        let source = source.into();
+        let advice = "whether it was done is not known: with an `id` it can be pushed again and is stored once";
+        engine_error(action, Self { source, advice })
+    }
+
     pub(crate) fn no_jetstream(action: &'static str, source: impl Into<Source>) -> Error {
         let advice = "start the server with JetStream (`nats-server -js`), and give the account the right to use it";
         let source = source.into();
@@ -109,5 +131,64 @@ impl fmt::Display for Advised {
 impl StdError for Advised {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.source)
+    }
+}
+
+/// What a publish that was not acknowledged comes to.
+pub(crate) enum Refusal {
+    /// It will be refused again.
+    Stays(Error),
+    /// The line is lost, and what was on it with it.
+    Lost,
+    /// The server could not say.
+    Passes,
+    /// No stream takes the subject, at least at the moment.
+    NoStream,
+}
+
+impl Refusal {
+    pub(crate) fn of(
+        error: &PublishError,
+        topic: &TopicState,
+        partition: u32,
+        record: &Record,
+        max_payload: usize,
+    ) -> Self {
+        let too_large = || {
+            let most = topic.max_message_bytes.min(max_payload);
+            let size = record.size();
+            // What the headers add counts as well.
+            let added = format::message_size(record).saturating_sub(size);
+            Self::Stays(Error::TooLarge {
+                topic: topic.name.clone(),
+                size,
+                max: most.saturating_sub(added),
+                record: None,
+            })
+        };
+        match error.kind() {
+            PublishErrorKind::StreamNotFound => return Self::NoStream,
+            PublishErrorKind::MaxPayloadExceeded => return too_large(),
+            _ => {}
+        }
+        let source = StdError::source(error);
+        let Some(refusal) = source.and_then(|source| source.downcast_ref::<jetstream::Error>())
+        else {
+            return Self::Lost;
+        };
+        // The server has one code for all that keeps a message out of a store, and says in words what it was.
+        let text = refusal.to_string();
+        match refusal.error_code() {
+            ErrorCode::STREAM_STORE_FAILED if text.contains("maximum ") => {
+                Self::Stays(Error::Full {
+                    topic: topic.name.clone(),
+                    partition,
+                    record: None,
+                })
+            }
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => too_large(),
+            _ if refusal_passes(refusal) => Self::Passes,
+            _ => Self::Stays(engine_error("publishing a record", refusal.clone())),
+        }
     }
 }

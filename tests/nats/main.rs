@@ -1,0 +1,9 @@
+//! What is particular to NATS, against a real server that each test starts for itself.
+//!
+//! What every broker does is in `tests/contract`.
+
+mod kit;
+mod losing;
+mod options;
+mod pushing;
+mod topics;
