@@ -162,6 +162,33 @@ pub(crate) async fn a_late_acknowledgement_is_a_success(engine: impl Engine) {
     }
 }
 
+pub(crate) async fn what_is_in_work_is_extended(engine: impl Engine) {
+    // guarantee: K6
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..3).await;
+    let config = group()
+        .ack_wait(20 * second())
+        .session_timeout(600 * second());
+    let consumer = engine.reader(config, topic).await;
+    let got = poll_n(&consumer, 3).await;
+    if !engine.capabilities().redelivers {
+        return;
+    }
+    let start = Instant::now();
+    consumer.ack(&got[2]).await.unwrap();
+    sleep(12 * second()).await;
+    consumer.extend(&got[0]).await.unwrap();
+    // What is answered stays so.
+    consumer.extend(&got[2]).await.unwrap();
+    let again = poll_n(&consumer, 2).await;
+    assert_eq!(texts(&again), ["n/1", "n/0"]);
+    assert!(again.iter().all(|again| again.attempt == 2));
+    assert_took(start, 32 * second()..33 * second());
+    consumer.close().await.unwrap();
+    let extended = consumer.acker().extend(&again[0]).await;
+    assert!(extended.is_err());
+}
+
 pub(crate) async fn a_failure_is_delivered_again(engine: impl Engine) {
     // guarantee: K6
     let topic = engine.topic("t", 1).await;

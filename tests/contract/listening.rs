@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::join_all;
 use pushpull::broker::{Delivery, Listen, Order, Producer, Record, listen};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::engines::Engine;
 use crate::kit::*;
@@ -183,6 +183,32 @@ pub(crate) async fn a_long_handler_keeps_its_member(engine: impl Engine) {
     until_polling(&other, || listener.report().handled == 2).await;
     let report = listener.stop(second()).await;
     assert_eq!((report.handled, report.fenced, report.errors), (2, 0, 0));
+}
+
+pub(crate) async fn a_slow_handler_is_extended(engine: impl Engine) {
+    // guarantee: K6
+    let topic = engine.topic("t", 1).await;
+    push(&engine.producer(), topic, 0..2).await;
+    let consumer = engine.reader(group().ack_wait(10 * second()), topic).await;
+    let how = Listen::new(1)
+        .heartbeat(2 * second())
+        .extend_for(3600 * second());
+    let attempts = Arc::new(Mutex::new(Vec::new()));
+    let seen = attempts.clone();
+    let listener = listen(consumer, how, move |delivery: Delivery| {
+        seen.lock().unwrap().push(delivery.attempt);
+        async {
+            sleep(30 * second()).await;
+            Ok::<(), ()>(())
+        }
+    });
+    let start = Instant::now();
+    while listener.report().handled < 2 && start.elapsed() < 600 * second() {
+        sleep(second()).await;
+    }
+    let report = listener.stop(second()).await;
+    assert_eq!((report.handled, report.fenced, report.errors), (2, 0, 0));
+    assert_eq!(*attempts.lock().unwrap(), [1, 1]);
 }
 
 pub(crate) async fn stopping_gives_back_what_is_left(engine: impl Engine) {

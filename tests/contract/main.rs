@@ -95,6 +95,7 @@ cases! {
         what_is_in_other_hands_is_fenced
         silence_is_answered_with_another_attempt
         a_late_acknowledgement_is_a_success
+        what_is_in_work_is_extended
         a_failure_is_delivered_again
         a_failure_rests_as_long_as_it_is_told
         keys_stay_in_order_across_redelivery
@@ -135,6 +136,7 @@ cases! {
         panics_and_errors_are_delivered_again
         no_more_is_taken_than_there_are_hands
         a_long_handler_keeps_its_member
+        a_slow_handler_is_extended
         stopping_gives_back_what_is_left
         a_failed_key_is_held_back_where_order_is_asked_for
     }
