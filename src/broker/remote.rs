@@ -17,6 +17,8 @@ mod seat;
 mod seen;
 mod subscribe;
 mod take;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub(crate) use super::group::Place;

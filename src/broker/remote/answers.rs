@@ -183,7 +183,7 @@ impl<E: Engine> Seat<E> {
         }
         let index = match window.find(position.offset) {
             Some(index) => Index::At(index),
-            None if position.offset < window.low() => Index::Done,
+            None if window.has_passed(position.offset) => Index::Done,
             None => Index::Unknown,
         };
         Ok(Some((place, index)))

@@ -158,8 +158,17 @@ impl<T> Window<T> {
 
     /// What is here at this offset and before it: the index behind what came in order, and the strays that came later.
     pub(super) fn until(&self, offset: u64) -> (u64, Vec<u64>) {
-        let in_order = self.records.partition_point(|held| held.high <= offset) as u64;
-        let end = self.first + in_order;
+        let mut in_order = self.records.partition_point(|held| held.high < offset);
+        let exact = self.records.get(in_order);
+        if exact.is_some_and(|held| held.offset == offset) {
+            in_order += 1;
+        } else {
+            let stray = |held: &Held<T>| held.offset != held.high;
+            while in_order > 0 && stray(&self.records[in_order - 1]) {
+                in_order -= 1;
+            }
+        }
+        let end = self.first + in_order as u64;
         let strays = self.strays.range(..=offset).map(|(_, &index)| index);
         (end, strays.filter(|&index| index >= end).collect())
     }
@@ -174,6 +183,11 @@ impl<T> Window<T> {
     pub(super) fn low(&self) -> u64 {
         let stray = self.strays.first_key_value();
         stray.map_or(self.low, |(&offset, _)| offset.min(self.low))
+    }
+
+    /// Whether an offset that is not here lies before what is.
+    pub(super) fn has_passed(&self, offset: u64) -> bool {
+        offset < self.low
     }
 
     /// Everything before this index is committed. What is no longer needed goes to `out`. Whether the committed offset moved.
