@@ -169,7 +169,8 @@ impl Broker {
     /// Closes the broker for all its handles. What was acknowledged is stored when this returns, and the directory is free
     /// for another broker.
     ///
-    /// Pushes and polls answer [`Error::Closed`] from now on, those that wait too, and the streams of consumers end.
+    /// Pushes, polls and acknowledgements answer [`Error::Closed`] from now on, those that wait too, and the streams of
+    /// consumers end.
     ///
     /// # Errors
     /// What befell the store.

@@ -182,7 +182,7 @@ mod durable {
     use std::sync::Mutex;
 
     use bytes::Bytes;
-    use pushpull::broker::SyncPolicy;
+    use pushpull::broker::{Error, SyncPolicy};
 
     use super::super::dir::Dir;
     use super::*;
@@ -210,6 +210,28 @@ mod durable {
         let expected = 100 * Record::new("t", "x").size() as u64;
         assert_eq!(broker.stats().topics[0].bytes, expected);
         broker.close().await.unwrap();
+    }
+
+    // guarantee: K1
+    #[tokio::test]
+    async fn what_is_answered_after_closing_is_refused() {
+        let dir = Dir::new("answered-late");
+        let broker = open(&dir).await;
+        broker.create_topic("t", only(100)).await.unwrap();
+        broker.producer().push(Record::new("t", "x")).await.unwrap();
+        let consumer = broker.consumer(ConsumerConfig::group("g"));
+        consumer.subscribe(["t"]).await.unwrap();
+        let taken = consumer.poll(1, Duration::ZERO).await.unwrap();
+        broker.close().await.unwrap();
+        // It cannot be stored any more, and comes again.
+        let answers = [
+            consumer.ack(&taken[0]).await,
+            consumer.nack(&taken[0], None).await,
+            consumer.commit_to(&taken[0].position).await,
+        ];
+        for answer in answers {
+            assert!(matches!(answer, Err(Error::Closed { .. })), "{answer:?}");
+        }
     }
 
     struct Owner(Vec<u8>, Broker);

@@ -39,6 +39,8 @@ impl Seat {
         let (id, now) = (self.id, Instant::now());
         let commits = matches!(verdict, Verdict::CommitTo);
         let (settle, next, stored) = self.group.step(&self.shared, |group| {
+            // Within the step: what closing finds done is stored by it, and nothing is done after that.
+            self.shared.open()?;
             group.touch(id, now);
             let settle = match verdict {
                 Verdict::Ack => group.ack(id, place, offset, generation),
@@ -54,8 +56,8 @@ impl Seat {
                 .low(place)
                 .filter(|_low| commits && good)
                 .and_then(|low| self.keep(place, low));
-            (settle, group.position(place), stored)
-        });
+            Ok((settle, group.position(place), stored))
+        })?;
         match settle {
             Settle::Done { .. } | Settle::Late => Ok(stored),
             Settle::Fenced => Err(Error::Fenced {
