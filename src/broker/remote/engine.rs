@@ -52,7 +52,8 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
 
     /// There is something for the task: [answers](Seat::answers), [room](Seat::room) where there was none, another
     /// [standing](Seat::standing), or a retired partition of which [nothing is in hand](Seat::in_hand) any more. Never waits,
-    /// and may come without need.
+    /// and may come without need. It comes from whatever calls the seat, also from the task itself: not with a lock of the engine
+    /// held that this takes.
     fn nudge(&self);
 
     /// Takes the seat's [answers](Seat::answers), if the task has not, and waits until they are stored. An error where that is
@@ -132,7 +133,8 @@ pub(crate) struct Room {
 pub(crate) enum Standing {
     /// It is there, or has not subscribed yet.
     Present,
-    /// It was silent for its session timeout. All its partitions are taken from it; the task revokes them and gives them up.
+    /// It was silent for its session timeout. All its partitions are taken from it; the task revokes them and gives them up. It
+    /// counts as silent until that is done and something is heard of it.
     Silent,
     /// The consumer is gone, or closed. The task stores the last answers, revokes, leaves the engine's group and ends.
     Left,

@@ -45,7 +45,7 @@ impl<E: Engine> Seat<E> {
     pub(crate) fn grant(&self, place: Place, start: u64, committed: Option<u64>) -> Option<u64> {
         self.step(|state, after| {
             let topic = state.topics.get(place.topic as usize)?;
-            if !state.subscription.contains_key(topic) || !state.group.is_live(self.member) {
+            if !state.subscription.contains_key(topic) || !self.is_present(state) {
                 return None;
             }
             let epoch = epoch();

@@ -48,8 +48,10 @@ pub(super) struct State<T> {
     pub(super) moved: Vec<Place>,
     /// The engine knows that there are answers.
     pub(super) nudged: bool,
+    /// A session ended, and the engine has not revoked yet what was lost by it: it must not miss that.
+    expired: bool,
     /// What the engine was told last of the member's session.
-    live: bool,
+    present: bool,
     pub(super) failed: Option<Error>,
     /// Where tasks are spawned, also for the engine's thread.
     pub(super) runtime: Option<Handle>,
@@ -80,7 +82,8 @@ impl<E: Engine> Seat<E> {
             done: Vec::new(),
             moved: Vec::new(),
             nudged: false,
-            live: true,
+            expired: false,
+            present: true,
             failed: None,
             runtime: None,
             watch: None,
@@ -121,11 +124,15 @@ impl<E: Engine> Seat<E> {
     pub(crate) fn standing(&self) -> Standing {
         if self.has_left() {
             Standing::Left
-        } else if lock(&self.state).group.is_live(self.member) {
+        } else if self.is_present(&lock(&self.state)) {
             Standing::Present
         } else {
             Standing::Silent
         }
+    }
+
+    pub(super) fn is_present(&self, state: &State<E::Ticket>) -> bool {
+        !state.expired && state.group.is_live(self.member)
     }
 
     pub(crate) fn has_left(&self) -> bool {
@@ -224,15 +231,22 @@ impl<E: Engine> Seat<E> {
                 after.signal = true;
             }
         }
-        let live = state.group.is_live(self.member);
-        if std::mem::replace(&mut state.live, live) != live {
+        if state.expired {
+            let (group, member) = (&state.group, self.member);
+            state.expired = state
+                .windows
+                .keys()
+                .any(|&place| !group.is_owned(member, place));
+        }
+        let present = self.is_present(state);
+        if std::mem::replace(&mut state.present, present) != present {
             after.nudge = true;
         }
     }
 
     fn report_effects(
         &self,
-        state: &State<E::Ticket>,
+        state: &mut State<E::Ticket>,
         effects: crate::broker::group::Effects,
         after: &mut After<E::Ticket>,
     ) {
@@ -250,7 +264,8 @@ impl<E: Engine> Seat<E> {
                 partition: place.partition,
             });
         }
-        if !effects.expired.is_empty() {
+        let expired = !effects.expired.is_empty();
+        if expired {
             after.events.push(Event::Expired);
         }
         for (_, place, in_flight) in effects.in_flight_full {
@@ -269,6 +284,7 @@ impl<E: Engine> Seat<E> {
             }));
         }
         after.signal |= !effects.wake.is_empty();
+        state.expired |= expired;
     }
 
     /// Without the lock.

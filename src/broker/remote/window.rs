@@ -201,7 +201,10 @@ impl<T> Window<T> {
                 let first = self.first;
                 self.strays.retain(|_, index| *index >= first);
             }
-            out.extend(self.records.drain(..gone));
+            match gone {
+                1 => out.extend(self.records.pop_front()),
+                _ => out.extend(self.records.drain(..gone)),
+            }
         }
         // A stray that came after what is beyond it was committed does not take that back.
         let committed = self.low().max(self.grown.unwrap_or(0));
