@@ -1,13 +1,10 @@
 //! The broker traits on NATS JetStream.
 
-#[expect(dead_code, reason = "the producer and the consumer use it")]
 mod connection;
 mod consumer;
 mod feeds;
 mod flight;
-#[cfg_attr(not(test), expect(dead_code, reason = "the consumer will"))]
 mod format;
-#[expect(dead_code, reason = "the consumer will")]
 mod lease;
 mod line;
 mod options;
@@ -18,9 +15,10 @@ mod trouble;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::broker::{Capabilities, Error, Topic, TopicConfig};
+use crate::broker::{Capabilities, ConsumerConfig, Error, Topic, TopicConfig};
 
 use connection::Connection;
+pub use consumer::Consumer;
 pub use options::Options;
 pub use producer::Producer;
 
@@ -100,6 +98,11 @@ impl Nats {
     /// A producer for all topics.
     pub fn producer(&self) -> Producer {
         Producer::new(Arc::clone(&self.connection))
+    }
+
+    /// A consumer. It is a member of its group from its first subscription on; whether the settings make sense, is known then.
+    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        Consumer::new(Arc::clone(&self.connection), config)
     }
 
     /// What NATS can do.

@@ -160,6 +160,11 @@ impl Connection {
         self.feeds.add(events);
     }
 
+    /// Changes whenever the connection was lost and is back.
+    pub(crate) fn reconnects(&self) -> watch::Receiver<u64> {
+        self.feeds.back.subscribe()
+    }
+
     /// Asks until there is an answer or the time is over. What befell the connection is the outer error, a refusal the inner one.
     ///
     /// A request that was under way when the connection was lost never hears of it: so none takes all of the time.

@@ -1,6 +1,7 @@
 //! Who hears what befalls the connection.
 
 use async_nats::Event as Told;
+use tokio::sync::watch;
 
 use crate::broker::Event;
 use crate::queue::WeakProducer;
@@ -12,6 +13,8 @@ use super::trouble::engine_error;
 #[derive(Default)]
 pub(crate) struct Feeds {
     state: Mutex<State>,
+    /// Counts how often the connection came back.
+    pub(crate) back: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -37,6 +40,7 @@ impl Feeds {
             Told::Connected => {
                 state.lost = false;
                 state.error = None;
+                self.back.send_modify(|times| *times += 1);
                 Some(Event::Connected)
             }
             Told::Disconnected => {

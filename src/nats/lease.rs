@@ -66,8 +66,8 @@ pub(super) enum Action {
     Read(Key),
     /// Nobody needs the key any more: a member that is long gone.
     Sweep(String),
-    /// The partition is this member's from now on. Generations grow with the owners.
-    Own(Part, u64),
+    /// The partition is this member's from now on.
+    Own(Part),
     /// It is to go to somebody else: no more of it is to be delivered, and [`Leases::drained`] is to be called when what is
     /// out has been answered.
     Drain(Part),
@@ -128,6 +128,12 @@ impl Terms {
         (self.term / 6).min(Duration::from_secs(5))
     }
 
+    /// For how long a server may keep what it was asked for by a member: it must have forgotten that of a member that others
+    /// may declare gone.
+    pub(super) fn expires(self) -> Duration {
+        (self.term / 2).min(Duration::from_secs(5))
+    }
+
     /// How long after a failure something is tried again.
     fn pause(self) -> Duration {
         (self.term / 16).min(Duration::from_secs(1))
@@ -137,6 +143,7 @@ impl Terms {
 /// One membership, from its first write until it [ends](End). Whoever wants to be a member again takes a new name.
 pub(super) struct Leases {
     me: String,
+    former: Vec<String>,
     terms: Terms,
     /// What this member reads: topics, and how many partitions they have.
     topics: BTreeMap<Topic, u32>,
@@ -166,7 +173,6 @@ enum State {
 
 /// A partition of this member's.
 struct Held {
-    generation: u64,
     going: Going,
     /// What is to be written into the lease.
     note: Option<Note>,
@@ -176,6 +182,7 @@ struct Held {
 enum Going {
     No,
     Draining,
+    Closing,
     Drained,
 }
 
@@ -188,10 +195,16 @@ enum Writing {
 }
 
 impl Leases {
-    /// A member of this name, which nobody else has or had.
-    pub(super) fn new(me: String, terms: Terms, topics: BTreeMap<Topic, u32>) -> Self {
+    /// A member of this name, which nobody else has or had. `former`: names that it had before, in memberships that are over.
+    pub(super) fn new(
+        me: String,
+        terms: Terms,
+        topics: BTreeMap<Topic, u32>,
+        former: impl IntoIterator<Item = String>,
+    ) -> Self {
         Self {
             me,
+            former: former.into_iter().collect(),
             terms,
             topics,
             view: View::default(),
@@ -251,10 +264,37 @@ impl Leases {
     /// A partition that is to go has nothing out any more, and is given up with that.
     pub(super) fn drained(&mut self, part: &Part) {
         if let Some(held) = self.held.get_mut(part) {
-            if held.going == Going::Draining {
+            if held.going != Going::No {
                 held.going = Going::Drained;
             }
         }
+    }
+
+    /// A partition that is to go does so for good: it can no longer stay, and is [drained](Self::drained) soon.
+    pub(super) fn closing(&mut self, part: &Part) {
+        if let Some(held) = self.held.get_mut(part) {
+            held.going = Going::Closing;
+        }
+    }
+
+    /// Whether everything that can be had at once is.
+    pub(super) fn is_settled(&self) -> bool {
+        let claims = |key: &Key| matches!(key, Key::Part(_));
+        self.is_active()
+            && self.told.as_ref() == Some(&self.topics)
+            && !self.writes.keys().any(claims)
+            && self.knows(&self.topics)
+    }
+
+    /// Whether this member's key says that it reads this.
+    fn knows(&self, topics: &BTreeMap<Topic, u32>) -> bool {
+        let me = self.view.members.get(&self.me);
+        me.is_some_and(|me| matches!(&me.life, view::Life::Alive(me) if me.topics == *topics))
+    }
+
+    /// Whether others have heard of this member, and it of them.
+    fn is_active(&self) -> bool {
+        self.synced && self.trusted_until.is_some() && self.state == State::Member
     }
 
     /// Writes something into the lease of an own partition.
@@ -279,10 +319,11 @@ impl Leases {
         self.trusted_until
     }
 
-    /// The generation under which a partition is this member's, if it is and was not [given up](Self::drained).
-    pub(super) fn generation(&self, part: &Part) -> Option<u64> {
-        let held = self.held.get(part)?;
-        (held.going != Going::Drained).then_some(held.generation)
+    /// Whether a partition is this member's, and is not being [given up](Self::closing).
+    #[cfg(test)]
+    pub(super) fn owns(&self, part: &Part) -> bool {
+        let held = self.held.get(part);
+        held.is_some_and(|held| !matches!(held.going, Going::Closing | Going::Drained))
     }
 
     /// Leaves. What this member owns must not be delivered any more.
@@ -292,6 +333,7 @@ impl Leases {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn is_over(&self) -> bool {
         self.state == State::Over
     }

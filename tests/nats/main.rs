@@ -4,6 +4,7 @@
 
 mod kit;
 mod losing;
+mod members;
 mod options;
 mod pushing;
 mod topics;

@@ -115,6 +115,12 @@ impl<E: Engine> Seat<E> {
         self.events.clone()
     }
 
+    /// Where others may report what befalls this consumer.
+    #[cfg(feature = "nats")]
+    pub(crate) fn feed(&self) -> queue::WeakProducer<Event> {
+        self.feed.downgrade()
+    }
+
     /// Reports something. Never waits: the oldest event makes room.
     pub(crate) fn report(&self, event: Event) {
         // Refused only where the consumer, and with it whoever could read this, is gone.

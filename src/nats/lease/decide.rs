@@ -21,7 +21,7 @@ impl Leases {
             State::Leaving => self.leave_now(),
             State::Member => {
                 self.renew(now);
-                if self.synced && self.trusted_until.is_some() {
+                if self.is_active() {
                     self.take_stock();
                     self.share();
                     self.declare(now);
@@ -41,14 +41,14 @@ impl Leases {
             Writing::Resting(until) => Some(*until),
             Writing::Sent => None,
         });
-        let active = self.synced && self.trusted_until.is_some() && self.state == State::Member;
+        let active = self.is_active();
         let others = self.view.members.iter().filter(|(name, _)| {
             let key = Key::Member((*name).clone());
             active && **name != self.me && !self.writes.contains_key(&key)
         });
         let others = others.filter_map(|(name, seen)| {
             let kept = seen.life == Life::Gone && self.is_named(name);
-            (!kept).then(|| self.ends(seen))
+            (!kept).then(|| self.ends(name, seen))
         });
         let me = Key::Member(self.me.clone());
         let beat = self.last_beat.map(|sent| sent + self.terms.beat());
@@ -61,8 +61,10 @@ impl Leases {
     }
 
     /// When a silent member may be declared gone, or one that is gone may be forgotten.
-    fn ends(&self, seen: &SeenMember) -> Instant {
+    fn ends(&self, name: &String, seen: &SeenMember) -> Instant {
         match &seen.life {
+            // Nobody knows better.
+            Life::Alive(_) | Life::Heard if self.former.contains(name) => seen.since,
             Life::Alive(member) => seen.since + member.term,
             Life::Heard => seen.since + self.terms.term,
             Life::Gone => seen.since + self.terms.term * REMEMBERED,
@@ -136,16 +138,15 @@ impl Leases {
             mine
         });
         self.actions.extend(lost.into_iter().map(Action::Lose));
-        for (part, seen) in &view.parts {
+        for part in view.parts.keys() {
             let mine = view.owner(part) == Some(&self.me);
             if mine && !self.held.contains_key(part) {
                 let held = Held {
-                    generation: seen.revision,
                     going: Going::No,
                     note: None,
                 };
                 self.held.insert(part.clone(), held);
-                self.actions.push(Action::Own(part.clone(), seen.revision));
+                self.actions.push(Action::Own(part.clone()));
             }
         }
     }
@@ -204,7 +205,7 @@ impl Leases {
             .members
             .iter()
             .filter(|(name, seen)| {
-                **name != self.me && seen.life != Life::Gone && self.ends(seen) <= now
+                **name != self.me && seen.life != Life::Gone && self.ends(name, seen) <= now
             })
             .map(|(name, _)| Key::Member(name.clone()))
             .collect();
@@ -221,7 +222,7 @@ impl Leases {
             .view
             .members
             .iter()
-            .filter(|(_, seen)| seen.life == Life::Gone && self.ends(seen) <= now)
+            .filter(|(name, seen)| seen.life == Life::Gone && self.ends(name, seen) <= now)
             .filter(|(name, _)| !self.is_named(name))
             .map(|(name, _)| name.clone())
             .collect();

@@ -267,7 +267,8 @@ impl World {
             term: MS * u32::try_from(TERM).unwrap(),
         };
         let name = format!("{index}-{}", seat.life);
-        seat.leases = Some(Leases::new(name, terms, topics(PARTITIONS)));
+        let former = (1..seat.life).map(|life| format!("{index}-{life}"));
+        seat.leases = Some(Leases::new(name, terms, topics(PARTITIONS), former));
         let mut keys: Vec<_> = self
             .store
             .iter()
@@ -309,7 +310,7 @@ impl World {
                     let at = self.now + self.random.next(TERM);
                     self.tell(index, life, at, Told::Drained(part));
                 }
-                Action::Own(..) => self.moves += 1,
+                Action::Own(_) => self.moves += 1,
                 Action::Keep(_) | Action::Lose(_) => {}
                 Action::End(_) => {
                     let seat = &mut self.seats[index];
@@ -325,8 +326,7 @@ impl World {
         let believes = |&seat: &usize| {
             let local = self.local(seat);
             self.seats[seat].leases.as_ref().is_some_and(|leases| {
-                leases.generation(part).is_some()
-                    && leases.trusted_until().is_some_and(|until| local < until)
+                leases.owns(part) && leases.trusted_until().is_some_and(|until| local < until)
             })
         };
         (0..self.seats.len()).filter(believes).collect()
