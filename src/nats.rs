@@ -76,7 +76,7 @@ impl Nats {
     /// # Errors
     /// [`InvalidTopic`](Error::InvalidTopic) for a name that NATS cannot have, [`InvalidConfig`](Error::InvalidConfig) for
     /// bounds under which nothing could be kept, [`Unsupported`](Error::Unsupported) for
-    /// [`retain_bytes`](TopicConfig::retain_bytes) and [`WhenFull::Wait`](crate::broker::WhenFull::Wait),
+    /// [`retain_bytes`](TopicConfig::retain_bytes), and for any other [`WhenFull`](crate::broker::WhenFull) than `DropOldest`,
     /// [`TopicExists`](Error::TopicExists) where it has another number of partitions, [`Engine`](Error::Engine) for what the
     /// server or the connection says.
     pub async fn create_topic(

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::{Error, Event, Topic, TopicConfig, WhenFull};
+use crate::broker::{Error, Event, Topic, TopicConfig};
 use crate::queue::WeakProducer;
 use crate::sync::{AtomicU64, Mutex, lock};
 
@@ -287,10 +287,8 @@ impl Connection {
         }
         let state = self.look_up(name).await?;
         match config.max_records {
-            Some(keep) if config.when_full == WhenFull::DropOldest => {
-                self.trim(&state, &before, keep).await
-            }
-            _ => Ok(()),
+            Some(keep) => self.trim(&state, &before, keep).await,
+            None => Ok(()),
         }
     }
 

@@ -218,13 +218,11 @@ pub(crate) fn check_config(
         "would keep nothing: `retain_for` is longer than nothing"
     } else if config.max_record_bytes > max_payload {
         "would take larger records than the server does: lower `max_record_bytes`, or raise the server's `max_payload`"
-    } else if config.when_full == WhenFull::Reject && config.max_records.is_none() {
-        "refuses when it is full, and never is: bound it with `retain_records`"
     } else {
         let what = if config.max_bytes.is_some() {
             "keep so many bytes in each partition: bound the topic with `retain_records` or `retain_for`"
-        } else if config.when_full == WhenFull::Wait {
-            "make producers wait for room: take `WhenFull::Reject` or `WhenFull::DropOldest`"
+        } else if config.when_full != WhenFull::DropOldest {
+            "make room in a full topic by acknowledging, so nothing can wait for that: take `WhenFull::DropOldest`"
         } else {
             return Ok(());
         };
@@ -264,12 +262,8 @@ pub(crate) fn bound(stream: &mut Config, config: &TopicConfig) {
     stream.max_age = config.max_age.unwrap_or_default();
     // The server takes no longer memory for ids than for records.
     stream.duplicate_window = config.max_age.map_or(REMEMBERED, |age| age.min(REMEMBERED));
-    stream.discard_new_per_subject = config.when_full == WhenFull::Reject;
-    stream.discard = if stream.discard_new_per_subject {
-        DiscardPolicy::New
-    } else {
-        DiscardPolicy::Old
-    };
+    stream.discard_new_per_subject = false;
+    stream.discard = DiscardPolicy::Old;
     stream.description = Some(format!("{DESCRIBED}{}", config.max_record_bytes));
 }
 

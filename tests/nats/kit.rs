@@ -6,6 +6,7 @@ mod server;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use pushpull::broker::Record;
 use pushpull::nats::{Nats, Options};
@@ -42,11 +43,15 @@ pub(crate) fn records(topic: &str, numbers: std::ops::Range<usize>) -> VecDeque<
         .collect()
 }
 
+/// What another program has in hand.
+pub(crate) async fn context(server: &Server) -> Context {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    async_nats::jetstream::new(client)
+}
+
 /// Everything that is in a stream, as another program sees it.
 pub(crate) async fn stored(server: &Server, stream: &str) -> Vec<StreamMessage> {
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let context = async_nats::jetstream::new(client);
-    let mut stream = context.get_stream(stream).await.unwrap();
+    let mut stream = context(server).await.get_stream(stream).await.unwrap();
     let state = stream.info().await.unwrap().state.clone();
     let mut all = Vec::new();
     for sequence in state.first_sequence..=state.last_sequence {

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use futures::SinkExt;
-use pushpull::broker::{Error, Producer, Record, TopicConfig, WhenFull};
+use pushpull::broker::{Error, Producer, Record, TopicConfig};
 
 use crate::kit::*;
 
@@ -80,10 +81,16 @@ async fn a_full_partition_refuses_and_gives_back() {
     need_server!();
     let server = Server::start();
     let nats = connect(&server.url()).await;
-    let config = TopicConfig::partitions(2)
-        .retain_records(3)
-        .when_full(WhenFull::Reject);
-    nats.create_topic("t", config).await.unwrap();
+    // No topic is made like this here, but others may.
+    let stream = Config {
+        name: "t".into(),
+        subjects: vec!["t.0".into(), "t.1".into()],
+        max_messages_per_subject: 3,
+        discard: DiscardPolicy::New,
+        discard_new_per_subject: true,
+        ..Config::default()
+    };
+    context(&server).await.create_stream(stream).await.unwrap();
     let producer = nats.producer();
     let mut all = records("t", 0..6);
     for record in &mut all {
