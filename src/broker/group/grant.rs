@@ -119,6 +119,11 @@ impl Group {
         self.members.get(&member).and_then(Member::session_end)
     }
 
+    /// Whether nothing happened but that offsets moved.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.effects.is_empty()
+    }
+
     /// Hands out the committed offsets that moved; [`effects`](Self::effects) does not tell them again.
     pub(crate) fn moved(&mut self, mut each: impl FnMut(Place, u64)) {
         for place in self.dirty.drain(..) {

@@ -198,12 +198,12 @@ impl<E: Engine> Seat<E> {
         let result = step(&mut state, &mut after);
         self.follow(&mut state, &mut after);
         drop(state);
-        self.run(after);
+        self.run(&mut after);
         result
     }
 
     /// What the step changed around the group. What may run user code is put into `after`.
-    pub(super) fn follow(&self, state: &mut State<E::Ticket>, after: &mut After<E::Ticket>) {
+    fn follow(&self, state: &mut State<E::Ticket>, after: &mut After<E::Ticket>) {
         let State {
             group,
             windows,
@@ -224,8 +224,8 @@ impl<E: Engine> Seat<E> {
             state.nudged = true;
             after.nudge = true;
         }
-        let effects = state.group.effects();
-        if !effects.is_empty() {
+        if !state.group.is_quiet() {
+            let effects = state.group.effects();
             self.report_effects(state, effects, after);
         }
         if !state.retired.is_empty() {
@@ -293,26 +293,18 @@ impl<E: Engine> Seat<E> {
         state.expired |= expired;
     }
 
-    /// Without the lock.
-    pub(super) fn run(&self, after: After<E::Ticket>) {
-        let After {
-            dropped,
-            events,
-            bury,
-            signal,
-            nudge,
-        } = after;
-        drop(dropped);
-        for event in events {
+    /// Without the lock. What is to be dropped stays where it is: moving it costs more than the rest.
+    fn run(&self, after: &mut After<E::Ticket>) {
+        for event in after.events.drain(..) {
             self.report(event);
         }
-        for buried in bury {
+        for buried in after.bury.drain(..) {
             self.bury(buried);
         }
-        if signal {
+        if after.signal {
             self.signal.notify_waiters();
         }
-        if nudge {
+        if after.nudge {
             self.engine.nudge();
         }
     }
