@@ -1,5 +1,10 @@
 //! The engines under test.
 
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
+
 use pushpull::broker::{
     BoxConsumer, BoxProducer, Broker, Capabilities, Consumer, ConsumerConfig, Error, Producer,
     TopicConfig, embedded,

@@ -38,6 +38,15 @@ fn main() -> ExitCode {
     // Most of what runs on the real clock waits most of the time.
     arguments.test_threads.get_or_insert(16);
     let mut trials = Vec::new();
+    // Those that take longest first.
+    #[cfg(feature = "nats")]
+    trials.extend(on::<engines::nats::Nats>());
+    #[cfg(feature = "kafka")]
+    trials.extend(on::<engines::kafka::Mock>());
+    #[cfg(feature = "kafka")]
+    if engines::kafka::brokers().is_some() {
+        trials.extend(on::<engines::kafka::Real>());
+    }
     trials.extend(on::<engines::Memory>());
     trials.extend(on::<engines::Boxed>());
     #[cfg(feature = "durable")]
@@ -46,7 +55,10 @@ fn main() -> ExitCode {
         "memory::listening::order_holds_on_threads",
         listening::order_holds_on_threads,
     ));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    #[cfg(feature = "nats")]
+    engines::nats::stop();
+    conclusion.exit_code()
 }
 
 cases! {

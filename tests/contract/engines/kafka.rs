@@ -54,7 +54,11 @@ impl Engine for Real {
 
     async fn start() -> Self {
         let brokers = brokers().expect("KAFKA_BROKERS");
-        Self(kafka::Kafka::connect(brokers, Options::new()).await.unwrap())
+        Self(
+            kafka::Kafka::connect(brokers, Options::new())
+                .await
+                .unwrap(),
+        )
     }
 
     async fn create(&self, topic: &str, config: TopicConfig) -> Result<(), Error> {
