@@ -54,7 +54,10 @@ pub(crate) mod partitioner;
 mod producer;
 mod record;
 #[cfg(any(feature = "kafka", feature = "nats"))]
-#[expect(dead_code, reason = "until the engines use all of it")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "until the engines use all of it")
+)]
 pub(crate) mod remote;
 
 pub use acker::{Acker, Settle, Settled, Verdict};

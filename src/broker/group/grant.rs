@@ -104,11 +104,6 @@ impl Group {
             .map_or(0, Partition::out)
     }
 
-    /// When one of them is overdue. May be early.
-    pub(crate) fn deadline(&self, place: Place) -> Option<Instant> {
-        self.partitions.get(place)?.deadline()
-    }
-
     /// Whether the member's session has not ended.
     pub(crate) fn is_live(&self, member: MemberId) -> bool {
         self.members.get(&member).is_some_and(|it| it.live)

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::select;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::broker::Topic;
 use crate::sync::lock;
@@ -90,27 +89,6 @@ impl<E: Engine> Seat<E> {
             state.group.tick(Instant::now());
             state.group.in_hand(place)
         })
-    }
-
-    /// Waits until nothing of these partitions is in hand, no longer than until this moment. For tasks; a thread looks at
-    /// [`in_hand`](Self::in_hand) whenever it is nudged.
-    pub(crate) async fn drained(&self, places: &[Place], until: Instant) {
-        loop {
-            let told = std::pin::pin!(self.signal.notified());
-            let now = Instant::now();
-            let due = self.step(|state, _| {
-                state.group.tick(now);
-                let group = &state.group;
-                let busy = places.iter().filter(|place| group.in_hand(**place) > 0);
-                busy.map(|place| group.deadline(*place))
-                    .min_by_key(|due| due.unwrap_or(until))
-            });
-            let Some(due) = due.filter(|_| now < until) else {
-                return;
-            };
-            let until = due.map_or(until, |due| due.min(until));
-            select(told, std::pin::pin!(sleep_until(until))).await;
-        }
     }
 
     /// Takes a partition from this consumer, with what the engine has to know of it. Later answers are fenced.

@@ -23,7 +23,7 @@ pub(crate) struct Seat<E: Engine> {
     pub(super) config: ConsumerConfig,
     pub(super) member: MemberId,
     pub(super) state: Mutex<State<E::Ticket>>,
-    /// Told when there may be something to take or to be told of, and when a retired partition is drained.
+    /// Told when there may be something to take, or something to be told of.
     pub(super) signal: Notify,
     feed: queue::Producer<Event>,
     events: Events,
@@ -234,7 +234,6 @@ impl<E: Engine> Seat<E> {
             state.retired.retain(|&place| group.in_hand(place) > 0);
             if state.retired.len() < before {
                 after.nudge = true;
-                after.signal = true;
             }
         }
         if state.expired {
