@@ -320,7 +320,7 @@ impl Engine {
                     return Ok(Self::Kafka(Kafka::connect(brokers, options).await?, None));
                 }
                 let cluster = Cluster::start(1)?;
-                let kafka = Kafka::connect(cluster.brokers(), options).await?;
+                let kafka = cluster.connect(options).await?;
                 Ok(Self::Kafka(kafka, Some(cluster)))
             }
             #[cfg(not(all(feature = "durable", feature = "nats", feature = "kafka")))]
@@ -344,10 +344,7 @@ impl Engine {
             #[cfg(feature = "nats")]
             Self::Nats(nats, _) => nats.create_topic(name, config).await,
             #[cfg(feature = "kafka")]
-            Self::Kafka(kafka, None) => kafka.create_topic(name, config).await,
-            // The mock cannot be asked to by its clients.
-            #[cfg(feature = "kafka")]
-            Self::Kafka(_, Some(cluster)) => cluster.create_topic(name, PARTITIONS),
+            Self::Kafka(kafka, _) => kafka.create_topic(name, config).await,
         }
     }
 
