@@ -1,6 +1,7 @@
 //! A connection to NATS: to the server that was named, or to one that is started for the length of the run.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,7 +44,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it; `None` where there is no such program.
     async fn start() -> Result<Option<Self>, Box<dyn Error>> {
-        let program = env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
+        let program = program();
         let dir = env::temp_dir().join(format!("pushpull-example-nats-{}", process::id()));
         fs::create_dir_all(&dir)?;
         let started = Command::new(&program)
@@ -85,6 +86,19 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Err("nats-server does not say where it listens".into())
+    }
+}
+
+/// Debian has it where only root looks for programs.
+fn program() -> OsString {
+    const DEBIAN: &str = "/usr/sbin/nats-server";
+    let named = env::var_os("NATS_SERVER");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).any(|dir| dir.join("nats-server").is_file());
+    match named {
+        Some(program) => program,
+        None if !on_path && Path::new(DEBIAN).is_file() => DEBIAN.into(),
+        None => "nats-server".into(),
     }
 }
 
