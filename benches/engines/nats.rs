@@ -19,6 +19,8 @@ use crate::{Held, TARGET, on, runtime};
 
 /// How many pushes may be under way, where they are made one by one.
 const FLIGHT: usize = 256;
+/// How many our sink has under way.
+const SINK: usize = 1024;
 /// How many `push_many` is given at once.
 const AT_ONCE: usize = 500;
 
@@ -181,9 +183,9 @@ impl Bare {
     fn window(&mut self, items: u64) -> Duration {
         self.runtime.block_on(async {
             let start = Instant::now();
-            let mut acks = VecDeque::with_capacity(FLIGHT);
+            let mut acks = VecDeque::with_capacity(SINK);
             for _ in 0..items {
-                if acks.len() == FLIGHT {
+                if acks.len() == SINK {
                     let oldest: PublishAckFuture = acks.pop_front().expect("there are some");
                     oldest.await.expect("it is stored");
                 }
@@ -222,7 +224,7 @@ impl Bare {
         let config = pull::Config {
             durable_name: Some("bench".to_owned()),
             ack_policy: AckPolicy::Explicit,
-            max_ack_pending: 1000, // as many as ours has in flight by default
+            max_ack_pending: -1, // what is asked for bounds what is out, as with ours
             ..pull::Config::default()
         };
         let stream = self.jetstream.get_stream(&self.name).await?;
