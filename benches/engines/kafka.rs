@@ -30,20 +30,17 @@ type Round<T> = fn(&mut T, u64) -> Duration;
 
 pub(crate) fn cases() -> Vec<Held> {
     let cases: [(_, Round<Ours>, Round<Bare>, _); 4] = [
-        ("push, one by one", Ours::push, Bare::push, None),
-        ("push as a sink", Ours::sink, Bare::window, None),
-        ("push_many", Ours::push_many, Bare::many, None),
-        ("poll, ack", Ours::read, Bare::read, Some(20_000)),
+        ("push, one by one", Ours::push, Bare::push, 50_000),
+        ("push as a sink", Ours::sink, Bare::window, 50_000),
+        ("push_many", Ours::push_many, Bare::many, 50_000),
+        ("poll, ack", Ours::read, Bare::read, 20_000),
     ];
     let held = |(n, (name, ours, bare, items)): (usize, (&str, Round<Ours>, Round<Bare>, _))| {
         let contenders = vec![
             Contender::ours(on("", format!("ours-{n}"), Ours::new, ours)),
             Contender::peer("rdkafka", on("", format!("bare-{n}"), Bare::new, bare)),
         ];
-        let mut case = Case::new(name, "MT2", contenders);
-        if let Some(items) = items {
-            case = case.items(items);
-        }
+        let case = Case::new(name, "MT2", contenders).items(items);
         let target = TARGET;
         Held { case, target }
     };

@@ -36,12 +36,12 @@ pub(crate) fn cases(url: &str) -> Vec<Held> {
         .map(|(n, (name, ours, bare))| {
             let ours = on(url, format!("ours-{n}"), Ours::new, ours);
             let bare = on(url, format!("bare-{n}"), Bare::new, bare);
-            held(name, ours, bare, None)
+            held(name, ours, bare, 20_000)
         })
         .collect();
     let ours = on(url, "ours-read".into(), Ours::new, Ours::read);
     let bare = on(url, "bare-read".into(), Bare::new, Bare::read);
-    cases.push(held("poll, ack", ours, bare, Some(20_000)));
+    cases.push(held("poll, ack", ours, bare, 20_000));
     cases
 }
 
@@ -51,14 +51,10 @@ fn held(
     name: &str,
     ours: impl Fn(u64) -> Duration + Send + Sync + 'static,
     bare: impl Fn(u64) -> Duration + Send + Sync + 'static,
-    items: Option<u64>,
+    items: u64,
 ) -> Held {
     let contenders = vec![Contender::ours(ours), Contender::peer("async-nats", bare)];
-    let case = Case::new(name, "MT2", contenders);
-    let case = match items {
-        Some(items) => case.items(items),
-        None => case,
-    };
+    let case = Case::new(name, "MT2", contenders).items(items);
     Held {
         case,
         target: TARGET,

@@ -38,12 +38,12 @@ pub(crate) async fn connect(url: Option<&str>) -> Result<(Nats, Option<Server>),
 pub(crate) struct Server {
     process: Child,
     dir: PathBuf,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
     /// Starts it; `None` where there is no such program.
-    async fn start() -> Result<Option<Self>, Box<dyn Error>> {
+    pub(crate) async fn start() -> Result<Option<Self>, Box<dyn Error>> {
         let program = program();
         let dir = env::temp_dir().join(format!("pushpull-example-nats-{}", process::id()));
         fs::create_dir_all(&dir)?;
