@@ -13,12 +13,9 @@
 mod harness;
 #[path = "../broker/held.rs"]
 mod held;
-#[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(feature = "nats")]
 mod nats;
 mod ours;
-#[cfg(feature = "nats")]
 #[path = "../../examples/support/nats.rs"]
 #[expect(dead_code, reason = "what the examples need beside")]
 mod server;
@@ -41,7 +38,6 @@ fn main() -> ExitCode {
         Ok(run) => run,
         Err(code) => return code,
     };
-    #[cfg(feature = "nats")]
     match runtime().block_on(server::Server::start()) {
         Ok(Some(server)) => run.cases("nats", nats::cases(&server.url)),
         Ok(None) if std::env::var("PUSHPULL_SKIP_NATS").is_ok_and(|skip| skip == "1") => {
@@ -59,7 +55,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    #[cfg(feature = "kafka")]
     run.cases("kafka", kafka::cases());
     run.end()
 }
