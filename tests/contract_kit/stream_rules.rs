@@ -151,7 +151,7 @@ async fn ends_empty(op: StreamOperator) -> Verdict {
     let (probe, _) = Probe::new([]);
     let mut operator = (op.make)(probe);
     let begun = tokio::time::Instant::now();
-    assert_eq!(drain(&mut operator).await, []);
+    assert_eq!(drain(&mut operator).await, [0; 0]);
     assert_eq!(begun.elapsed(), Duration::ZERO);
     Kept
 }

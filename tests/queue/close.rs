@@ -36,7 +36,7 @@ fn a_reservation_made_before_close_is_honoured() {
 fn abort_and_the_last_consumer_revoke_reservations() {
     let (tx, rx) = queue::bounded(2);
     let permit = tx.try_reserve().unwrap();
-    assert_eq!(rx.abort(), []);
+    assert_eq!(rx.abort(), [0; 0]);
     assert_eq!(permit.push(1), Err(PushError::Closed(1)));
     assert_eq!(tx.stats().reserved, 0);
 
@@ -198,7 +198,7 @@ fn abort_closes_and_gives_back_what_is_left() {
     let (tx, rx) = queue::bounded(10);
     tx.try_push_many(&mut VecDeque::from([1, 2])).unwrap();
     assert_eq!(rx.abort(), [1, 2]);
-    assert_eq!(rx.abort(), []);
+    assert_eq!(rx.abort(), [0; 0]);
     assert!(tx.try_push(3).unwrap_err().is_closed());
     let stats = rx.stats();
     assert_eq!((stats.pushed, stats.pulled, stats.len), (2, 2, 0));
