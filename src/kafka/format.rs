@@ -103,7 +103,6 @@ impl Copier {
 }
 
 /// When a broker, or the producer, says that the message was taken.
-#[expect(dead_code, reason = "the consumer needs it")]
 pub(super) fn time(message: &BorrowedMessage<'_>) -> SystemTime {
     let (Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis)) = message.timestamp()
     else {
@@ -114,7 +113,6 @@ pub(super) fn time(message: &BorrowedMessage<'_>) -> SystemTime {
 }
 
 /// A moment as Kafka counts it: milliseconds, rounded up, so that nothing earlier is meant.
-#[expect(dead_code, reason = "the consumer needs it")]
 pub(super) fn millis(time: SystemTime) -> i64 {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)

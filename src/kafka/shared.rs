@@ -1,8 +1,8 @@
 //! What all handles of a connection share.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,12 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::util::Timeout;
 use tokio::sync::{Notify, oneshot};
 
+use super::consumer::Member;
 use super::fault;
 use super::options::Options;
 use super::producer::Core;
 use super::testing::Mock;
+use crate::broker::remote::{Engine as _, Seat};
 use crate::broker::{Capabilities, Error, Topic};
 use crate::sync::{AtomicBool, Mutex, lock};
 
@@ -31,6 +33,8 @@ pub(super) struct Shared {
     asking: Option<Arc<BaseConsumer<Watch>>>,
     topics: Mutex<HashMap<Topic, Known>>,
     pub(super) core: Mutex<Option<Arc<Core>>>,
+    /// Those of the consumers there are.
+    seats: Mutex<Vec<Weak<Seat<Member>>>>,
     closed: AtomicBool,
     /// Whoever waits for something learns of the end.
     pub(super) ending: Notify,
@@ -99,6 +103,7 @@ impl Shared {
             asking: Some(asking),
             topics: Mutex::new(HashMap::new()),
             core: Mutex::new(None),
+            seats: Mutex::new(Vec::new()),
             closed: AtomicBool::new(false),
             ending: Notify::new(),
         }))
@@ -126,18 +131,37 @@ impl Shared {
         capabilities(self.mock.is_none())
     }
 
+    /// There is another consumer. Where the connection is closed, so is the consumer.
+    pub(super) fn seated(&self, seat: &Arc<Seat<Member>>) {
+        let mut seats = lock(&self.seats);
+        seats.retain(|seat| seat.strong_count() > 0);
+        seats.push(Arc::downgrade(seat));
+        drop(seats);
+        if self.is_closed() {
+            seat.shut();
+        }
+    }
+
     /// Waits for what is on its way, and for consumers to leave.
     pub(super) async fn close(&self) -> Result<(), Error> {
         self.shut();
-        let core = lock(&self.core).take();
-        let Some(core) = core else {
-            return Ok(());
-        };
-        // What does not arrive within the request timeout has failed by then.
-        while core.on_the_way() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let seats = std::mem::take(&mut *lock(&self.seats));
+        let seats: Vec<_> = seats.iter().filter_map(Weak::upgrade).collect();
+        for seat in &seats {
+            seat.shut();
         }
-        Ok(())
+        let mut left = Ok(());
+        for seat in seats {
+            left = left.and(seat.engine().leave().await);
+        }
+        let core = lock(&self.core).take();
+        if let Some(core) = core {
+            // What does not arrive within the request timeout has failed by then.
+            while core.on_the_way() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        left
     }
 
     /// What is known of a topic without asking.

@@ -73,12 +73,19 @@ impl Cluster {
         &self.address
     }
 
-    /// Connects to it. In contrast to [`Kafka::connect`] with its [`address`](Self::address), topics can be created, and the
+    /// Connects to it. A group that comes into being waits for three seconds for others to join, and one that is joined for two
+    /// and a half: `session.timeout.ms` is set to 3.5 seconds unless the options have it.
+    ///
+    /// In contrast to [`Kafka::connect`] with its [`address`](Self::address), topics can be created, and the
     /// capabilities are those of the mock.
     ///
     /// # Errors
     /// Those of [`Kafka::connect`].
     pub async fn connect(&self, options: Options) -> Result<Kafka, Error> {
+        let options = match options.property("session.timeout.ms") {
+            Some(_) => options,
+            None => options.set("session.timeout.ms", SESSION),
+        };
         Kafka::connect_to(self.address.clone(), options, Some(self.mock.clone())).await
     }
 
@@ -254,6 +261,8 @@ impl Fault {
     }
 }
 
+/// A second less is how long the mock waits for all to join again, and less than three is less than it waits for the first.
+const SESSION: &str = "3500";
 const STARTING: &str = "starting a cluster for tests";
 /// The number that stands for every broker.
 const ALL: i32 = -1;

@@ -3,9 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
-use pushpull::broker::{Delivery, TopicConfig};
+use std::collections::VecDeque;
+
+use pushpull::broker::{
+    Consumer as _, ConsumerConfig, Delivery, Producer as _, Record, TopicConfig,
+};
 use pushpull::kafka::testing::Cluster;
-use pushpull::kafka::{Kafka, Options};
+use pushpull::kafka::{Consumer, Kafka, Options};
 
 /// What no event takes longer than, unless something is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -55,10 +59,66 @@ pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Payloads as numbers.
-#[expect(dead_code, reason = "the consumer's tests need it")]
 pub(crate) fn number(delivery: &Delivery) -> u64 {
     std::str::from_utf8(&delivery.record.value)
         .unwrap()
         .parse()
         .unwrap()
+}
+
+/// A member whose stalls are soon noticed.
+pub(crate) fn member(group: &str) -> ConsumerConfig {
+    ConsumerConfig::group(unique(group)).session_timeout(Duration::from_secs(2))
+}
+
+/// A consumer that has subscribed.
+pub(crate) async fn reader(kafka: &Kafka, config: ConsumerConfig, topic: &str) -> Consumer {
+    let consumer = kafka.consumer(config);
+    soon("a subscription", consumer.subscribe([topic]))
+        .await
+        .unwrap();
+    consumer
+}
+
+/// Pushes the numbers of a range, each with itself as its key, or to a partition.
+pub(crate) async fn push(
+    kafka: &Kafka,
+    topic: &str,
+    numbers: std::ops::Range<u64>,
+    partition: Option<u32>,
+) {
+    let mut records: VecDeque<_> = numbers
+        .map(|n| {
+            let mut record = Record::new(topic, n.to_string()).key(n.to_string());
+            record.partition = partition;
+            record
+        })
+        .collect();
+    let producer = kafka.producer();
+    soon("pushing", producer.push_many(&mut records))
+        .await
+        .unwrap();
+}
+
+/// Polls until so many deliveries have come.
+pub(crate) async fn take(consumer: &Consumer, count: usize) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    soon("deliveries", async {
+        while taken.len() < count {
+            let more = consumer.poll(count - taken.len(), LONG).await.unwrap();
+            taken.extend(more);
+        }
+    })
+    .await;
+    taken
+}
+
+/// Waits until this is so.
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    soon(what, async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

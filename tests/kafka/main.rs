@@ -1,4 +1,5 @@
 //! Kafka's adapter, on librdkafka's mock cluster, or on a real one through `KAFKA_BROKERS` where no fault is ordered.
 
+mod consuming;
 mod kit;
 mod producing;

@@ -13,6 +13,7 @@ use crate::sync::lock;
 
 use super::feed::epoch;
 use super::seat::State;
+use super::take::Parked;
 use super::window::Window;
 use super::{Engine, Place, Seat};
 
@@ -96,7 +97,10 @@ impl<E: Engine> Seat<E> {
             state.runtime = Some(runtime);
             std::mem::replace(&mut state.subscription, reads)
         });
+        // A member that waits for its first assignment is not silent.
+        let parked = Parked::new(self);
         let applied = self.engine.subscribe(self, topics).await;
+        drop(parked);
         if applied.is_err() {
             lock(&self.state).subscription = before;
         }

@@ -91,10 +91,10 @@ impl<E: Engine> Seat<E> {
 }
 
 /// A member that waits in a poll.
-struct Parked<'a, E: Engine>(&'a Seat<E>);
+pub(super) struct Parked<'a, E: Engine>(&'a Seat<E>);
 
 impl<'a, E: Engine> Parked<'a, E> {
-    fn new(seat: &'a Seat<E>) -> Self {
+    pub(super) fn new(seat: &'a Seat<E>) -> Self {
         seat.step(|state, _| state.group.park(seat.member));
         Self(seat)
     }
