@@ -7,6 +7,7 @@
 //! To bring an engine: implement [`Engine`], run a task (or a thread) that feeds the seat and does what it asks for when
 //! [`Engine::nudge`] is called, and wrap [`Consumer`] with [`delegate_consumer`].
 
+mod after;
 mod answers;
 mod bury;
 mod consumer;

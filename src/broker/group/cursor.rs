@@ -1,6 +1,7 @@
 //! How far a group has come in one partition, and what became of each delivery beyond.
 
 mod keys;
+mod overdue;
 mod runs;
 mod take;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Settle;
 use keys::Keys;
-use runs::{Runs, Span};
+use runs::Runs;
 
 pub(super) use take::Pull;
 
@@ -182,49 +183,6 @@ impl Cursor {
         }
     }
 
-    /// The delivery is in work: it is overdue only after `deadline`. One that is overdue and not on its way again is taken back.
-    pub(super) fn extend(&mut self, offset: u64, deadline: Option<Instant>) -> Settle {
-        if offset < self.low {
-            return Settle::Late;
-        }
-        let Some(&Slot {
-            attempts,
-            state,
-            mine,
-        }) = self.slot(offset)
-        else {
-            return Settle::Unknown;
-        };
-        match state {
-            _ if attempts == 0 => return Settle::Unknown,
-            State::Out => {
-                if let Some(deadline) = deadline {
-                    self.extended.insert(offset, (attempts, deadline));
-                }
-            }
-            State::Waiting | State::Behind if mine => {
-                if let Some(slot) = self.slot_mut(offset) {
-                    slot.state = State::Out;
-                }
-                self.out += 1;
-                self.redeliveries.retain(|Reverse(it)| it.offset != offset);
-                if state == State::Waiting {
-                    self.no_longer_waiting(1);
-                }
-                if let Some(deadline) = deadline {
-                    let span = Span {
-                        from: offset,
-                        to: offset + 1,
-                        attempt: attempts,
-                    };
-                    self.deadlines.push(deadline, span);
-                }
-            }
-            _ => return Settle::Late,
-        }
-        Settle::Done { moved: None }
-    }
-
     /// Records in between that were never delivered, because they are behind others of their keys, stay undelivered.
     pub(super) fn commit_to(&mut self, offset: u64) -> Settle {
         if offset < self.low {
@@ -263,43 +221,6 @@ impl Cursor {
             if slot.state == State::GivenUp {
                 self.wait(offset, Some(at));
                 self.change.stirred = true;
-            }
-        }
-    }
-
-    /// Deliveries that were due for an answer by now fail: `failed` is told the offset, and the attempts where they were
-    /// the last.
-    pub(super) fn overdue(
-        &mut self,
-        now: Instant,
-        max_attempts: Option<u32>,
-        mut failed: impl FnMut(u64, Option<u32>),
-    ) {
-        while let Some((deadline, span)) = self.deadlines.first_run() {
-            if deadline > now {
-                // Nobody needs to wake up for a run that has been answered.
-                if self.first_out(span).is_some() {
-                    return;
-                }
-                self.deadlines.pop();
-                continue;
-            }
-            self.deadlines.pop();
-            for offset in span.from.max(self.low)..span.to.min(self.next()) {
-                if !self.is_out(offset, span.attempt) {
-                    continue;
-                }
-                match self.extended.remove(&offset) {
-                    Some((attempts, later)) if attempts == span.attempt && later > now => {
-                        let span = Span {
-                            from: offset,
-                            to: offset + 1,
-                            attempt: attempts,
-                        };
-                        self.deadlines.push(later, span);
-                    }
-                    _ => failed(offset, self.fail(offset, now, max_attempts)),
-                }
             }
         }
     }
@@ -354,17 +275,6 @@ impl Cursor {
     fn slot_mut(&mut self, offset: u64) -> Option<&mut Slot> {
         let index = usize::try_from(offset.checked_sub(self.low)?).ok()?;
         self.slots.get_mut(index)
-    }
-
-    fn is_out(&self, offset: u64, attempts: u32) -> bool {
-        self.slot(offset)
-            .is_some_and(|slot| slot.state == State::Out && slot.attempts == attempts)
-    }
-
-    /// The first delivery of these that is still out.
-    fn first_out(&self, span: Span) -> Option<u64> {
-        (span.from.max(self.low)..span.to.min(self.next()))
-            .find(|&offset| self.is_out(offset, span.attempt))
     }
 
     /// Acknowledges those before this offset that are chosen. Returns how many. `advance` is to follow.
