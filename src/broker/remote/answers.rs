@@ -8,6 +8,7 @@ use crate::broker::group::{self, later};
 use crate::broker::{Error, Position, Settle, Settled, Verdict, check};
 
 use super::seat::State;
+use super::take::Parked;
 use super::{Engine, Place, Seat};
 
 /// What an answer came to.
@@ -24,8 +25,11 @@ impl<E: Engine> Settle for Seat<E> {
         match self.settle_now(position, verdict) {
             Ok(Answered::Yes) => Settled::now(Ok(())),
             Ok(Answered::ToBeStored) => {
-                let engine = Arc::clone(&self.engine);
-                Settled::later(async move { engine.stored().await })
+                let (engine, seat) = (Arc::clone(&self.engine), self.this.upgrade());
+                Settled::later(async move {
+                    let _waits = seat.as_deref().map(Parked::new);
+                    engine.stored().await
+                })
             }
             Ok(Answered::Foreign) => {
                 let (engine, position) = (Arc::clone(&self.engine), position.clone());
@@ -158,6 +162,7 @@ impl<E: Engine> Seat<E> {
                 state.answer_all::<E>(place);
             }
         });
+        let _waits = Parked::new(self);
         self.engine.stored().await
     }
 

@@ -190,7 +190,10 @@ impl<E: Engine> Seat<E> {
         self.open()?;
         let place = self.find_anywhere(name, partition).await?;
         self.owned(name, place)?;
-        let to = self.engine.resolve(&name.into(), partition, start).await?;
+        let to = {
+            let _waits = Parked::new(self);
+            self.engine.resolve(&name.into(), partition, start).await?
+        };
         let epoch = epoch();
         let done = self.step(|state, after| {
             state.group.touch(self.member, Instant::now());

@@ -90,7 +90,7 @@ impl<E: Engine> Seat<E> {
     }
 }
 
-/// A member that waits in a poll.
+/// A member that waits, in a poll or for the engine: it is not silent.
 pub(super) struct Parked<'a, E: Engine>(&'a Seat<E>);
 
 impl<'a, E: Engine> Parked<'a, E> {

@@ -25,6 +25,8 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Script {
     subscribed: Vec<Vec<String>>,
     refuses: Option<Error>,
+    /// How long everything takes that the consumer waits for.
+    takes: Duration,
     seeks: Vec<(Place, u64, u64)>,
     nudges: usize,
     stored: usize,
@@ -36,6 +38,15 @@ struct Script {
 #[derive(Default)]
 struct Fake<const SINGLE: bool> {
     script: Mutex<Script>,
+}
+
+impl<const SINGLE: bool> Fake<SINGLE> {
+    async fn pause(&self) {
+        let takes = lock(&self.script).takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+    }
 }
 
 impl<const SINGLE: bool> Engine for Fake<SINGLE> {
@@ -68,6 +79,7 @@ impl<const SINGLE: bool> Engine for Fake<SINGLE> {
         _seat: &Arc<Seat<Self>>,
         topics: BTreeMap<Topic, u32>,
     ) -> Result<(), Error> {
+        self.pause().await;
         let mut script = lock(&self.script);
         let names = topics.into_keys().map(String::from);
         script.subscribed.push(names.collect());
@@ -75,6 +87,7 @@ impl<const SINGLE: bool> Engine for Fake<SINGLE> {
     }
 
     async fn resolve(&self, topic: &Topic, partition: u32, start: Start) -> Result<u64, Error> {
+        self.pause().await;
         match start {
             Start::Offset(offset) if offset < 1000 => Ok(offset),
             Start::Offset(offset) => Err(Error::OffsetOutOfRange {
@@ -97,6 +110,7 @@ impl<const SINGLE: bool> Engine for Fake<SINGLE> {
     }
 
     async fn stored(&self) -> Result<(), Error> {
+        self.pause().await;
         lock(&self.script).stored += 1;
         Ok(())
     }

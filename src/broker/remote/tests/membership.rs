@@ -214,6 +214,25 @@ async fn a_poll_that_waits_beyond_its_session_does_not_expire() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_engine_is_not_silent() {
+    // guarantee: K8
+    let world: World = World::new(config().session_timeout(SECOND)).await;
+    let at = world.grant(0, 0);
+    world.feed(at, 0..3);
+    let taken = world.poll(9).await;
+    world.script(|script| script.takes = 5 * SECOND);
+    world.consumer.subscribe(["t"]).await.unwrap();
+    world.consumer.commit_to(&taken[0].position).await.unwrap();
+    world.consumer.commit().await.unwrap();
+    let sought = world.consumer.seek("t", 0, Start::Earliest).await;
+    sought.unwrap();
+    assert_eq!(world.seat.standing(), Standing::Present);
+    assert_eq!(world.next_event(), "none");
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(world.seat.standing(), Standing::Silent);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_consumer_leaves() {
     // guarantee: K8
     let world: World = World::new(config()).await;
