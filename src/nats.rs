@@ -44,7 +44,27 @@ pub(crate) const CAPABILITIES: Capabilities = {
     can
 };
 
-/// A connection to NATS JetStream. Cheap to clone: all handles share one connection.
+/// A connection to NATS JetStream. Cheap to clone: all handles share one connection, and one more for what is published.
+///
+/// A connection that was lost is looked for until it is back, and nothing needs to be made anew: what is asked meanwhile waits
+/// for it within the [request timeout](Options::request_timeout), and consumers see it in their events.
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> Result<(), pushpull::broker::Error> {
+/// use pushpull::broker::{Error, Producer, Record, TopicConfig};
+/// use pushpull::nats::{Nats, Options};
+///
+/// let nats = Nats::connect("nats://localhost:4222", Options::new().name("billing")).await?;
+/// nats.create_topic("orders", TopicConfig::partitions(4)).await?; // a stream with the subjects orders.0 to orders.3
+/// nats.producer().push(Record::new("orders", "two apples").key("alice").id("order-7")).await?;
+///
+/// let error = nats.create_topic("orders", TopicConfig::partitions(8)).await.unwrap_err();
+/// assert!(matches!(error, Error::TopicExists { partitions: 4, .. }));
+/// let error = nats.producer().push(Record::new("nowhere", "a letter")).await.unwrap_err();
+/// assert_eq!(error.into_record().unwrap().value, "a letter");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Nats {
     connection: Arc<Connection>,

@@ -43,6 +43,8 @@ pub(crate) struct Flight {
     lost: u64,
     /// What is to be done before more can be sent.
     step: Option<Boxed<Done>>,
+    /// Whether something could not be sent at once.
+    waited: bool,
     /// Why what was sent has to be sent again.
     trouble: Option<Error>,
 }
@@ -63,6 +65,7 @@ struct Entry {
     route: Option<Route>,
     /// The number of the id that was made for it.
     number: u64,
+    taken: Instant,
     /// When to give up.
     end: Instant,
     /// When the server may have forgotten its id.
@@ -79,8 +82,9 @@ struct Route {
 enum Ack {
     Unsent,
     OnTheWay(<PublishAckFuture as IntoFuture>::IntoFuture),
-    Known(PublishAck),
-    Refused(Error),
+    /// Its place in the stream.
+    Known(u64),
+    Refused(Box<Error>),
 }
 
 impl Flight {
@@ -97,7 +101,7 @@ impl Flight {
     }
 
     /// Takes a record along. It is sent when the flight is polled. Says whether it will be, as far as that is known.
-    pub(crate) fn take(&mut self, connection: &Connection, record: Record) -> bool {
+    pub(crate) fn take(&mut self, connection: &Connection, record: Record, now: Instant) -> bool {
         let known = || {
             connection.check()?;
             let topic = connection.known(&record.topic);
@@ -105,14 +109,15 @@ impl Flight {
         };
         let (route, ack) = match known() {
             Ok(route) => (route, Ack::Unsent),
-            Err(error) => (None, Ack::Refused(error)),
+            Err(error) => (None, Ack::Refused(Box::new(error))),
         };
         let sent = matches!(ack, Ack::Unsent);
         self.entries.push_back(Entry {
             record,
             route,
             number: connection.next_number(),
-            end: Instant::now() + connection.options.request_timeout,
+            taken: now,
+            end: now + connection.options.request_timeout,
             forgotten: None,
             ack,
         });
@@ -145,6 +150,7 @@ impl Flight {
                 continue;
             }
             let Some(entry) = self.entries.get_mut(self.sent) else {
+                self.waited = false;
                 return Poll::Ready(());
             };
             match entry.ack {
@@ -159,8 +165,9 @@ impl Flight {
                 self.refuse(error);
                 continue;
             }
-            let late = entry.forgotten.is_some_and(|at| at <= Instant::now());
-            if late || entry.end <= Instant::now() {
+            let late = |now| entry.end <= now || entry.forgotten.is_some_and(|at| at <= now);
+            // Only what did not go at once can be late.
+            if self.waited && late(Instant::now()) {
                 let late = self.trouble.clone();
                 self.refuse(late.unwrap_or_else(|| Advised::late(ACTION)));
                 continue;
@@ -222,14 +229,12 @@ impl Flight {
 
     /// Takes note of an answer, and of what has to be done again because of it.
     fn answered(&mut self, at: usize, acked: Result<PublishAck, PublishError>) {
-        let line = self.line.as_ref();
-        let max_payload = line.map_or(usize::MAX, |line| line.context.client().max_payload());
         let Some(entry) = self.entries.get_mut(at) else {
             return;
         };
         let error = match acked {
             Ok(ack) => {
-                entry.ack = Ack::Known(ack);
+                entry.ack = Ack::Known(ack.sequence);
                 self.trouble = None;
                 return;
             }
@@ -238,6 +243,8 @@ impl Flight {
         let Some(route) = &entry.route else {
             return;
         };
+        let line = self.line.as_ref();
+        let max_payload = line.map_or(usize::MAX, |line| line.context.client().max_payload());
         match Refusal::of(
             &error,
             &route.topic,
@@ -246,7 +253,7 @@ impl Flight {
             max_payload,
         ) {
             Refusal::Stays(error) => {
-                entry.ack = Ack::Refused(error);
+                entry.ack = Ack::Refused(Box::new(error));
                 return;
             }
             Refusal::Lost => self.lost = self.line.take().map_or(self.lost, |line| line.number),
@@ -267,13 +274,12 @@ impl Flight {
         for entry in self.entries.iter_mut().take(self.sent) {
             if let Ack::OnTheWay(ack) = &mut entry.ack {
                 entry.ack = match ack.as_mut().poll(&mut cx) {
-                    Poll::Ready(Ok(ack)) => Ack::Known(ack),
+                    Poll::Ready(Ok(ack)) => Ack::Known(ack.sequence),
                     _ => Ack::Unsent,
                 };
             }
         }
-        self.sent = 0;
-        self.step = None;
+        (self.sent, self.waited, self.step) = (0, true, None);
     }
 
     fn after(&mut self, done: Done) {
@@ -292,10 +298,14 @@ impl Flight {
             },
             Done::Topic(Err(error)) => self.refuse(error),
             Done::Sent(Ok(ack)) => {
-                let remembers = entry.route.as_ref().map(|route| route.topic.remembers);
-                // Reckoned from the first time, with a margin for the way there.
-                let forgotten = remembers.map(|time| Instant::now() + time / 4 * 3);
-                entry.forgotten = entry.forgotten.or(forgotten);
+                if let (None, Some(route)) = (entry.forgotten, &entry.route) {
+                    // With a margin for the way there.
+                    let now = match self.waited {
+                        true => Instant::now(),
+                        false => entry.taken,
+                    };
+                    entry.forgotten = Some(now + route.topic.remembers / 4 * 3);
+                }
                 entry.ack = Ack::OnTheWay(ack.into_future());
                 self.sent += 1;
             }
@@ -310,11 +320,12 @@ impl Flight {
     /// The record that is next to be sent will not be.
     fn refuse(&mut self, error: Error) {
         if let Some(entry) = self.entries.get_mut(self.sent) {
-            entry.ack = Ack::Refused(error);
+            entry.ack = Ack::Refused(Box::new(error));
         }
     }
 
     fn begin(&mut self, end: Instant, step: impl Future<Output = Done> + Send + 'static) {
+        self.waited = true;
         self.step = Some(Box::pin(async move {
             timeout_at(end, step).await.unwrap_or(Done::Late)
         }));
@@ -369,8 +380,8 @@ impl Entry {
 
     fn outcome(self) -> Result<Position, Error> {
         match (self.ack, self.route) {
-            (Ack::Known(ack), Some(Route { topic, partition })) => {
-                Ok(Position::new(topic.name.clone(), partition, ack.sequence))
+            (Ack::Known(sequence), Some(Route { topic, partition })) => {
+                Ok(Position::new(topic.name.clone(), partition, sequence))
             }
             (Ack::Refused(error), _) => Err(error.with_record(self.record)),
             _ => Err(Advised::late(ACTION).with_record(self.record)),

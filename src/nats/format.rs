@@ -34,7 +34,11 @@ const ENCODED: &str = "pushpull=";
 
 /// The message id of a record that has none of its own. `maker` tells those who make such ids apart.
 pub(crate) fn made_id(maker: &str, number: u64) -> String {
-    format!("{MADE}{maker}:{number}")
+    let mut id = String::with_capacity(MADE.len() + maker.len() + 21);
+    id.push_str(MADE);
+    id.push_str(maker);
+    let _always = write!(id, ":{number}");
+    id
 }
 
 /// The headers of a record's message. `made` is its id where it has none of its own.

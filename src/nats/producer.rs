@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
+use tokio::time::Instant;
 
 use crate::broker::{Error, Position, Record};
 use crate::sync::Mutex;
@@ -86,11 +87,15 @@ struct Run<'a> {
 impl Run<'_> {
     /// Takes along what there is room for, up to a record that is known to be refused.
     fn fill(&mut self, connection: &Connection) {
+        if self.records.is_empty() || self.flight.len() == ON_THE_WAY {
+            return;
+        }
+        let now = Instant::now();
         while self.flight.len() < ON_THE_WAY {
             let Some(record) = self.records.pop_front() else {
                 return;
             };
-            if !self.flight.take(connection, record) {
+            if !self.flight.take(connection, record, now) {
                 return;
             }
         }
@@ -108,7 +113,7 @@ impl Drop for Run<'_> {
 impl crate::broker::Producer for Producer {
     async fn push(&self, record: Record) -> Result<Position, Error> {
         let mut flight = Flight::default();
-        flight.take(&self.connection, record);
+        flight.take(&self.connection, record, Instant::now());
         let pushed = poll_fn(|cx| flight.poll_oldest(&self.connection, cx)).await;
         pushed.unwrap_or(Err(Error::Closed { record: None }))
     }
@@ -161,7 +166,7 @@ impl Sink<Record> for Producer {
     /// Takes the record along. What is wrong with it is told by a later call.
     fn start_send(mut self: Pin<&mut Self>, record: Record) -> Result<(), Error> {
         let (connection, flight) = self.parts();
-        flight.take(connection, record);
+        flight.take(connection, record, Instant::now());
         Ok(())
     }
 
