@@ -2,6 +2,7 @@
 //!
 //! What every broker does is in `tests/contract`.
 
+mod hearing;
 mod kit;
 mod losing;
 mod members;
