@@ -333,7 +333,8 @@ async fn a_cluster_that_goes_and_comes_back_costs_nothing() {
 // guarantee: K5
 #[tokio::test]
 async fn commits_that_fail_for_the_moment_are_made_again() {
-    let (cluster, kafka) = mock(options()).await;
+    // Time for the client to find its group again.
+    let (cluster, kafka) = mock(options().set("session.timeout.ms", "8000")).await;
     let topic = topic(&kafka, "t", 1).await;
     push(&kafka, &topic, 0..10, None).await;
     let config = member("g");
@@ -341,8 +342,10 @@ async fn commits_that_fail_for_the_moment_are_made_again() {
     take(&consumer, 10).await;
     let faults = [Fault::NoCoordinator, Fault::Disconnect, Fault::TimedOut];
     cluster.fail(Request::OffsetCommit, &faults).unwrap();
-    soon("a commit", consumer.commit()).await.unwrap();
-    drop(consumer);
+    let committed = soon("a commit", consumer.commit()).await;
+    let events: Vec<_> = std::iter::from_fn(|| consumer.events().try_next()).collect();
+    committed.unwrap_or_else(|error| panic!("{error}, and {events:?}"));
+    soon("closing", consumer.close()).await.unwrap();
     let consumer = reader(&kafka, config, &topic).await;
     assert_eq!(consumer.committed(&topic, 0).await.unwrap(), Some(10));
 }

@@ -3,3 +3,4 @@
 mod consuming;
 mod kit;
 mod producing;
+mod rebalancing;

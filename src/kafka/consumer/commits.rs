@@ -97,13 +97,13 @@ impl Commits {
 
     /// What is to be committed now. Nothing: all who waited have what they waited for.
     pub(super) fn take_off(&mut self, now: Instant) -> Vec<(Place, u64)> {
-        self.due = now + PACE;
         if self.wanted.is_empty() {
             for (reply, _) in self.waiting.drain(..) {
                 drop(reply.send(Ok(())));
             }
             return Vec::new();
         }
+        self.due = now + PACE;
         self.on_the_way = std::mem::take(&mut self.wanted);
         self.riding.append(&mut self.waiting);
         self.on_the_way.iter().map(|(&at, &to)| (at, to)).collect()

@@ -310,6 +310,9 @@ impl Driver {
         self.report(fault::engine(COMMITTING, code));
         if fault::is_refusal(code) {
             self.fail(fault::engine(COMMITTING, code));
+        } else if code == RDKafkaErrorCode::RebalanceInProgress {
+            // The group waits for this member no longer than for the others.
+            self.hand.hurry();
         } else if is_stale(code) {
             // The group has gone on without this member, which will learn of it in a moment.
             for place in failed.into_keys() {

@@ -51,6 +51,13 @@ impl Hand {
         self.is_still()
     }
 
+    /// The last commit cannot be made any more.
+    pub(super) fn hurry(&mut self) {
+        if let Self::Committing(until) = self {
+            *until = Instant::now();
+        }
+    }
+
     pub(super) const fn due(&self) -> Option<Instant> {
         match self {
             Self::Still => None,
