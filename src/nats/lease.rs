@@ -254,8 +254,11 @@ impl Leases {
                 self.writes
                     .insert(write.key.clone(), Writing::Resting(rest));
                 self.actions.push(Action::Read(write.key.clone()));
-                if matches!(&write.key, Key::Member(name) if *name == self.me) {
-                    self.last_beat = None;
+                match &write.key {
+                    Key::Member(name) if *name == self.me => self.last_beat = None,
+                    // Who leaves does not try again: with its own key, the partition goes as well.
+                    Key::Part(part) if self.state == State::Leaving => drop(self.held.remove(part)),
+                    _ => {}
                 }
             }
         }
@@ -326,7 +329,7 @@ impl Leases {
         held.is_some_and(|held| !matches!(held.going, Going::Closing | Going::Drained))
     }
 
-    /// Leaves. What this member owns must not be delivered any more.
+    /// Leaves, when everything has been [drained](Self::drained) that this member owns.
     pub(super) fn leave(&mut self) {
         if self.state == State::Member {
             self.state = State::Leaving;

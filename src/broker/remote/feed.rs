@@ -59,6 +59,12 @@ impl<E: Engine> Seat<E> {
         })
     }
 
+    /// The first offset of a partition that was never delivered.
+    #[cfg(feature = "nats")]
+    pub(crate) fn next(&self, place: Place) -> Option<u64> {
+        lock(&self.state).position(place)
+    }
+
     /// The epoch of a partition's arrivals: the last grant's, or the last seek's after it.
     pub(crate) fn epoch(&self, place: Place) -> Option<u64> {
         let state = lock(&self.state);

@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::{Error, Start};
 use crate::nats::connection::Connection;
@@ -18,6 +18,8 @@ use crate::nats::trouble::engine_error;
 use super::passes::is_unknown;
 use super::reply;
 
+/// Between two looks at what the server knows.
+const LOOK: Duration = Duration::from_millis(20);
 /// More is not asked for one by one.
 const MANY: u64 = 100_000;
 /// Times beyond can be neither told nor reached: two hundred years.
@@ -125,6 +127,24 @@ impl Durable {
         }
     }
 
+    /// What the server knows of it, once the requests of those who had it before are forgotten. Until then, records that come
+    /// back could go to them, or out of order.
+    pub(super) async fn quiet_info(
+        &self,
+        connection: &Connection,
+        within: Duration,
+    ) -> Result<Option<Info>, Error> {
+        let end = Instant::now() + within;
+        loop {
+            let info = self.info(connection).await?;
+            let busy = info.as_ref().is_some_and(|info| info.num_waiting > 0);
+            if !busy || Instant::now() >= end {
+                return Ok(info);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Has the server deliver again what it delivered to somebody else and had no answer to: all of it before anything new, in
     /// its order. `false`: that did not work.
     pub(super) async fn recall(
@@ -139,6 +159,7 @@ impl Durable {
         }
         let from = info.ack_floor.stream_sequence + 1;
         let to = info.delivered.stream_sequence;
+        let delivery = info.delivered.consumer_sequence;
         if to < from || to - from > MANY {
             return Ok(false);
         }
@@ -148,7 +169,7 @@ impl Durable {
         let mut last = None;
         for offset in lost {
             last = Some(offset);
-            let subject = reply::of(&self.stream, &self.name, offset);
+            let subject = reply::of(&self.stream, &self.name, offset, delivery);
             let sent = client.publish(subject, nak.clone()).await;
             sent.map_err(|error| engine_error(ACTION, error))?;
         }
@@ -156,7 +177,7 @@ impl Durable {
             return Ok(true);
         };
         // The server takes them in their order: with its answer to one more, it has all.
-        let subject = reply::of(&self.stream, &self.name, last);
+        let subject = reply::of(&self.stream, &self.name, last, delivery);
         let within = connection.options.request_timeout;
         let answer = timeout(within, client.request(subject, nak)).await;
         Ok(matches!(answer, Ok(Ok(_))))
@@ -203,6 +224,47 @@ pub(super) async fn range(
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok((next, next)),
         Err(error) => Err(engine_error(ACTION, error)),
     }
+}
+
+/// How many offsets from this one on retention has removed before they were delivered. Where a topic has several partitions,
+/// some may have been of the others.
+pub(super) async fn removed(
+    connection: &Connection,
+    topic: &TopicState,
+    partition: u32,
+    start: u64,
+) -> Result<u64, Error> {
+    const ACTION: &str = "looking for what retention removed";
+    let request = || connection.context.get_stream(&topic.stream);
+    let stream = connection.request(ACTION, request).await?;
+    let stream = stream.map_err(|error| engine_error(ACTION, error))?;
+    let subject = subject(topic, partition)?;
+    let request = || stream.get_first_raw_message_by_subject(subject, 1);
+    let first = match connection.request(ACTION, request).await? {
+        Ok(first) => first.sequence,
+        // Nothing is left that could tell.
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(0),
+        Err(error) => return Err(engine_error(ACTION, error)),
+    };
+    if first <= start {
+        return Ok(0);
+    }
+    let state = &stream.cached_info().state;
+    let before = state.first_sequence.clamp(start, first);
+    let mut removed = before - start;
+    if state.deleted_count.is_some_and(|count| count > 0) {
+        let request = || async {
+            let detailed = stream.info_builder().with_deleted(true);
+            detailed.fetch().await
+        };
+        let detailed = connection.request(ACTION, request).await?;
+        let detailed = detailed.map_err(|error| engine_error(ACTION, error))?;
+        let deleted = detailed.info.state.deleted.iter().flatten();
+        removed += deleted
+            .filter(|&&offset| (before..first).contains(&offset))
+            .count() as u64;
+    }
+    Ok(removed)
 }
 
 /// The offset that a start means. Where it may be `near`, one that is out of range gives the nearest.

@@ -12,7 +12,7 @@ use crate::broker::remote::{self, Place};
 use crate::broker::{Capabilities, Error, Producer as _, Record, Start, Topic, TopicConfig};
 use crate::nats::CAPABILITIES;
 use crate::nats::connection::Connection;
-use crate::nats::lease::{Key, Part, Value};
+use crate::nats::lease::{Key, Note, Part, Value};
 use crate::nats::producer::Producer;
 use crate::nats::topic::TopicState;
 use crate::nats::trouble::engine_error;
@@ -172,13 +172,13 @@ impl Engine {
     }
 
     /// What the group's key for a partition says.
-    async fn note(&self, part: &Part) -> Result<crate::nats::lease::Note, Error> {
+    async fn note(&self, part: &Part) -> Result<Note, Error> {
         let within = self.connection.options.request_timeout;
         let bucket = Bucket::open(&self.connection, &self.group, within).await?;
         let seen = bucket.read(Key::Part(part.clone())).await;
         Ok(match seen.and_then(|seen| seen.value) {
             Some(Value::Lease(lease)) => lease.note,
-            _ => crate::nats::lease::Note::default(),
+            _ => Note::default(),
         })
     }
 
@@ -292,7 +292,7 @@ impl remote::Engine for Engine {
         };
         let begun = info.ack_floor.consumer_sequence > 0;
         let note = if begun {
-            crate::nats::lease::Note::default()
+            Note::default()
         } else {
             self.note(&part).await?
         };

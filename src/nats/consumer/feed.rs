@@ -45,6 +45,8 @@ pub(super) struct Feed {
     pub(super) place: Place,
     /// What the last owners noted.
     pub(super) note: Note,
+    /// What nobody got, by what is known here, whatever the server has counted. From where to where.
+    pub(super) fresh: Vec<(u64, u64)>,
     pub(super) member: mpsc::UnboundedSender<Ask>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     /// For how long the server keeps a request.
@@ -123,10 +125,11 @@ impl Feed {
 
     /// Finds or makes the durable, and has come back what the last owner had not acknowledged.
     async fn open(&mut self) -> Result<(Arc<TopicState>, Durable, Stand), Error> {
-        let connection = &self.engine.connection;
+        let connection = &Arc::clone(&self.engine.connection);
         let (topic, durable) = self.engine.durable(&self.part).await?;
-        let note = self.note;
-        let Some(info) = durable.info(connection).await? else {
+        let note = self.note.clone();
+        let info = durable.quiet_info(connection, self.expires).await?;
+        let Some(info) = info else {
             let known = note.home.or(note.committed);
             let start = match known {
                 Some(known) => known,
@@ -151,6 +154,7 @@ impl Feed {
         }
         durable.adapt(connection, &info).await?;
         let stand = Durable::stand(&info, &note);
+        self.close_unread(info.delivered.stream_sequence);
         if !durable.recall(connection, &info, |_| false).await? {
             self.remake(&durable, stand.start, stand.committed)
                 .await
@@ -158,12 +162,63 @@ impl Feed {
                     engine_error("taking over a partition", "it was lost meanwhile")
                 })??;
         }
+        self.tell_lost(&topic, stand.start).await?;
         Ok((topic, durable, stand))
+    }
+
+    /// What nobody got ends where the server's deliveries do now.
+    fn close_unread(&mut self, delivered: u64) {
+        let before = self.note.clone();
+        let unread = &mut self.note.unread;
+        let open = unread.iter().filter(|(_from, to)| to.is_none());
+        self.fresh = open.map(|&(from, _to)| (from, delivered)).collect();
+        unread.retain(|&(from, to)| from <= to.unwrap_or(delivered));
+        for (_from, to) in unread.iter_mut() {
+            to.get_or_insert(delivered);
+        }
+        if self.note != before {
+            let (written, _nobody_waits) = oneshot::channel();
+            let ask = Ask::Note {
+                part: self.part.clone(),
+                note: self.note.clone(),
+                written,
+            };
+            // Where the member is gone, so is the partition.
+            let _gone = self.member.send(ask);
+        }
+    }
+
+    /// How many deliveries of this record never came to anybody.
+    fn unread(&self, offset: u64) -> u32 {
+        let mut fresh = self.fresh.iter();
+        if fresh.any(|&(from, to)| (from..=to).contains(&offset)) {
+            return u32::MAX;
+        }
+        let unread = self.note.unread.iter();
+        let never =
+            unread.filter(|&&(from, to)| from <= offset && to.is_none_or(|to| offset <= to));
+        u32::try_from(never.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Reports what retention removed before the group came to it.
+    async fn tell_lost(&self, topic: &TopicState, start: u64) -> Result<(), Error> {
+        let connection = &self.engine.connection;
+        let partition = self.part.partition;
+        let missed = durable::removed(connection, topic, partition, start).await?;
+        if missed > 0 {
+            self.seat.report(Event::Lost {
+                topic: topic.name.clone(),
+                partition,
+                from: start,
+                missed,
+            });
+        }
+        Ok(())
     }
 
     /// Makes the durable anew, to begin there, with the committed offset where it is.
     async fn remake(
-        &self,
+        &mut self,
         durable: &Durable,
         start: u64,
         committed: Option<u64>,
@@ -171,7 +226,9 @@ impl Feed {
         let note = Note {
             home: None,
             committed,
+            unread: Vec::new(),
         };
+        self.note = note.clone();
         self.write(note).await?;
         let connection = &self.engine.connection;
         Ok(async {
@@ -241,16 +298,36 @@ impl Reading {
             .pull
             .next(topic, &mut self.feed.orders, woken, &mut self.batch)
             .await;
-        if let Some(last) = self.batch.last() {
-            self.end = self.end.max(last.offset + 1);
-            let (seat, place) = (&self.feed.seat, self.feed.place);
-            seat.arrive(place, self.epoch, &mut self.batch);
-        }
+        self.hand_on();
         match next {
             pull::Next::Look => Ok(()),
             pull::Next::Ended => Err(Stop::Lost),
             pull::Next::Order(order) => self.obey(order).await,
         }
+    }
+
+    /// Gives the seat what came in.
+    fn hand_on(&mut self) {
+        for (from, missed) in self.pull.lost() {
+            self.feed.seat.report(Event::Lost {
+                topic: self.topic.name.clone(),
+                partition: self.feed.part.partition,
+                from,
+                missed,
+            });
+        }
+        let Some(last) = self.batch.last() else {
+            return;
+        };
+        self.end = self.end.max(last.offset + 1);
+        for arrival in &mut self.batch {
+            if arrival.attempts_before > 0 {
+                let never = self.feed.unread(arrival.offset);
+                arrival.attempts_before = arrival.attempts_before.saturating_sub(never);
+            }
+        }
+        let (seat, place) = (&self.feed.seat, self.feed.place);
+        seat.arrive(place, self.epoch, &mut self.batch);
     }
 
     async fn obey(&mut self, order: Order) -> Result<(), Stop> {
@@ -263,6 +340,7 @@ impl Reading {
                 let note = Note {
                     home: None,
                     committed: Some(to),
+                    unread: Vec::new(),
                 };
                 self.feed.write(note).await?;
                 // Nobody may wait for it any more.
@@ -292,36 +370,36 @@ impl Reading {
 
     /// Sees to it that nothing is missing: requests and messages may have been lost, and the durable may be gone.
     async fn recover(&mut self) -> Result<(), Stop> {
-        self.pull.forget();
         self.pull.drain(&self.topic, &mut self.batch);
-        if let Some(last) = self.batch.last() {
-            self.end = self.end.max(last.offset + 1);
-        }
+        self.hand_on();
+        self.pull.close().await;
+        self.pull = Pull::new(&self.feed.engine, &self.durable, self.feed.expires);
         let (seat, place) = (Arc::clone(&self.feed.seat), self.feed.place);
-        seat.arrive(place, self.epoch, &mut self.batch);
         let mut held: Vec<u64> = seat.held(place).into_iter().map(|it| it.0).collect();
         held.sort_unstable();
         let low = held.first().copied().unwrap_or(self.end);
         let connection = Arc::clone(&self.feed.engine.connection);
-        let Some(info) = self.durable.info(&connection).await? else {
+        let info = self.durable.quiet_info(&connection, self.feed.expires);
+        let Some(info) = info.await? else {
             let committed = self.committed().await;
-            self.feed
-                .remake(&self.durable, low, committed)
-                .await
-                .map_err(Stop::from)??;
+            let remade = self.feed.remake(&self.durable, low, committed).await;
+            remade.map_err(Stop::from)??;
             let what = format!("somebody deleted it; a new one goes on at offset {low}");
             let error = engine_error("reading from the durable of a group", what);
             seat.report(Event::Failed(error));
             self.pull.is_fresh();
             return Ok(());
         };
+        let delivered = info.delivered.stream_sequence;
+        if delivered >= self.end {
+            // On its way here it got lost.
+            self.feed.fresh.push((self.end, delivered));
+        }
         let keep = |offset: u64| held.binary_search(&offset).is_ok();
         if !self.durable.recall(&connection, &info, keep).await? {
             let committed = self.committed().await;
-            self.feed
-                .remake(&self.durable, low, committed)
-                .await
-                .map_err(Stop::from)??;
+            let remade = self.feed.remake(&self.durable, low, committed).await;
+            remade.map_err(Stop::from)??;
         }
         self.pull.is_fresh();
         Ok(())
@@ -336,7 +414,9 @@ impl Reading {
         let note = Note {
             home: Some(home),
             committed,
+            unread: Vec::new(),
         };
+        self.feed.note = note.clone();
         self.feed.write(note).await?;
         let connection = Arc::clone(&self.feed.engine.connection);
         self.durable.delete(&connection).await?;

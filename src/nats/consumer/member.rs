@@ -121,14 +121,18 @@ impl Task {
     }
 }
 
-/// Gives up a partition: what was answered is sent, and what was not goes back to the server, for whoever has it next.
+/// Gives up a partition: what was answered is sent, and the server has it when this is done. The answer is the first offset that
+/// the consumer never got, if it got any of what came after.
+///
+/// What was not answered is called back by whoever owns the partition next, when the server has forgotten what was asked for
+/// here: before, it would put it into disorder.
 async fn give_up(
     engine: Arc<Engine>,
     seat: Arc<Seat>,
     place: Place,
     feed: Option<JoinHandle<()>>,
     within: Duration,
-) -> Result<(), Error> {
+) -> (Option<u64>, Result<(), Error>) {
     const ACTION: &str = "giving up a partition";
     if let Some(feed) = feed {
         feed.abort();
@@ -137,30 +141,28 @@ async fn give_up(
     }
     engine.unfeed(place);
     let sent = timeout(within, engine.send_answers(&seat)).await;
+    let unread = seat.next(place);
     let remains = seat.revoke(place);
     let given = async {
         let client = &engine.connection.client;
-        let failed = |error| engine_error(ACTION, error);
         let mut last = None;
-        for (_offset, ticket) in remains.left {
-            let sent = client.publish(ticket.clone(), Bytes::from_static(b"-NAK"));
-            sent.await.map_err(failed)?;
-            last = Some((ticket, Bytes::from_static(b"-NAK")));
-        }
         for (_offset, ticket) in remains.done {
-            let sent = client.publish(ticket.clone(), Bytes::new());
-            sent.await.map_err(failed)?;
-            last = Some((ticket, Bytes::new()));
+            let sent = client.publish(ticket.clone(), Bytes::new()).await;
+            sent.map_err(|error| engine_error(ACTION, error))?;
+            last = Some(ticket);
         }
-        if let Some((ticket, answer)) = last {
-            let asked = client.request(ticket, answer).await;
+        drop(remains.left);
+        if let Some(ticket) = last {
+            let asked = client.request(ticket, Bytes::new()).await;
             asked.map_err(|error| engine_error(ACTION, error))?;
         }
         Ok(())
     };
     let given = timeout(within, given).await;
-    sent.map_err(|late| engine_error(ACTION, late))??;
-    given.map_err(|late| engine_error(ACTION, late))?
+    let sent = sent.map_err(|late| engine_error(ACTION, late));
+    let given = given.map_err(|late| engine_error(ACTION, late));
+    let outcome = sent.and_then(|sent| sent).and_then(|()| given?);
+    (unread, outcome)
 }
 
 /// What is known of the partitions that the leases give to this member.

@@ -37,9 +37,10 @@ impl Told {
     }
 }
 
-/// A subject that answers a delivery which somebody else received. The server looks at the place in the stream alone.
-pub(super) fn of(stream: &str, durable: &str, offset: u64) -> String {
-    format!("$JS.ACK.{stream}.{durable}.1.{offset}.{offset}.0.0")
+/// A subject that answers a delivery which somebody else received. The server goes by the place in the stream; `delivery` has to
+/// be one behind those that are acknowledged.
+pub(super) fn of(stream: &str, durable: &str, offset: u64, delivery: u64) -> String {
+    format!("$JS.ACK.{stream}.{durable}.1.{offset}.{delivery}.0.0")
 }
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ mod tests {
         }
         assert_eq!(Told::read("_INBOX.abc"), None);
         assert_eq!(Told::read("$JS.ACK.orders.billing.x.1.1.1.1"), None);
-        let made = Told::read(&of("orders", "billing_0", 17)).unwrap();
+        let made = Told::read(&of("orders", "billing_0", 17, 5)).unwrap();
         assert_eq!(made.stream, 17);
     }
 }

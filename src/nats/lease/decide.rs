@@ -4,7 +4,8 @@ use tokio::time::Instant;
 
 use super::view::{Life, SeenMember};
 use super::{
-    Action, End, Going, Held, Key, Lease, Leases, Member, State, Value, Write, Writing, shares,
+    Action, End, Going, Held, Key, Lease, Leases, Member, Part, State, Value, Write, Writing,
+    shares,
 };
 
 /// For so many terms the name of a member that is gone is kept, so that nobody who lags behind misses that it is.
@@ -18,7 +19,7 @@ impl Leases {
         match self.state {
             State::Over => {}
             _ if self.has_expired(now) => self.end(End::Expired),
-            State::Leaving => self.leave_now(),
+            State::Leaving => self.go(),
             State::Member => {
                 self.renew(now);
                 if self.is_active() {
@@ -85,7 +86,18 @@ impl Leases {
         self.state = State::Over;
     }
 
-    /// With the own key everything goes at once.
+    /// Gives up what it owns, and then itself.
+    fn go(&mut self) {
+        let view = &self.view;
+        self.held
+            .retain(|part, _| view.owner(part) == Some(&self.me));
+        self.release(&[]);
+        if self.held.is_empty() {
+            self.leave_now();
+        }
+    }
+
+    /// With the own key everything goes that is left.
     fn leave_now(&mut self) {
         let key = Key::Member(self.me.clone());
         if matches!(self.writes.get(&key), Some(Writing::Sent)) {
@@ -154,6 +166,20 @@ impl Leases {
     /// Claims what is to be this member's, and gives up what is to be somebody else's.
     fn share(&mut self) {
         let mine = shares::mine(&self.view, &self.me);
+        self.release(&mine);
+        for part in mine {
+            let free = self.view.owner(&part).is_none();
+            let key = Key::Part(part.clone());
+            if free && !self.held.contains_key(&part) && !self.writes.contains_key(&key) {
+                let note = self.note_of(&part).cloned().unwrap_or_default();
+                let owner = Some(self.me.clone());
+                self.write(key, Value::Lease(Lease { owner, note }));
+            }
+        }
+    }
+
+    /// Gives up what is not to be this member's, and writes what was noted.
+    fn release(&mut self, mine: &[Part]) {
         let mut writes = Vec::new();
         for (part, held) in &mut self.held {
             let stays = mine.binary_search(part).is_ok();
@@ -183,15 +209,6 @@ impl Leases {
             let note = held.note.as_ref().or(known).cloned().unwrap_or_default();
             let owner = (!release).then(|| self.me.clone());
             writes.push((part.clone(), Lease { owner, note }));
-        }
-        for part in mine {
-            let free = self.view.owner(&part).is_none();
-            let key = Key::Part(part.clone());
-            if free && !self.held.contains_key(&part) && !self.writes.contains_key(&key) {
-                let note = self.note_of(&part).cloned().unwrap_or_default();
-                let owner = Some(self.me.clone());
-                writes.push((part, Lease { owner, note }));
-            }
         }
         for (part, lease) in writes {
             self.write(Key::Part(part), Value::Lease(lease));

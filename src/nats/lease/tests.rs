@@ -123,8 +123,9 @@ fn a_note_is_written_and_inherited() {
     let note = Note {
         home: Some(17),
         committed: None,
+        unread: Vec::new(),
     };
-    leases.note(&part(0), note);
+    leases.note(&part(0), note.clone());
     assert_eq!(leases.noted(&part(0)), Some(false));
     let write = writes(&leases.step(now)).remove(0);
     assert_eq!(write.expected, 2);
@@ -147,6 +148,7 @@ fn what_is_written_is_read() {
         note: Note {
             home: Some(1),
             committed: Some(u64::MAX),
+            unread: vec![(3, Some(9)), (7, None)],
         },
     });
     let keys = [Key::Member("a.b".into()), Key::Part(part(3))];

@@ -26,12 +26,15 @@ pub(crate) struct Lease {
 }
 
 /// What a partition's owners tell their successors.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Note {
     /// Where the group goes on if the durable that the server keeps for it is new, and nothing was acknowledged in it.
     pub(crate) home: Option<u64>,
     /// The committed offset in that case.
     pub(crate) committed: Option<u64>,
+    /// From where to where the server delivered what no consumer ever got, once for each of these. Without an end: as far as it
+    /// had delivered when the owner gave the partition up.
+    pub(crate) unread: Vec<(u64, Option<u64>)>,
 }
 
 const VERSION: &str = "1";
@@ -89,6 +92,10 @@ impl Value {
                 if let Some(committed) = lease.note.committed {
                     line(&["committed", &committed.to_string()]);
                 }
+                for (from, to) in &lease.note.unread {
+                    let to = to.map_or_else(String::new, |to| to.to_string());
+                    line(&["unread", &from.to_string(), &to]);
+                }
             }
             Self::Gone => lines.clear(),
         }
@@ -140,6 +147,12 @@ impl Value {
                         "owner" => lease.owner = Some(untoken(words.next()?)?),
                         "home" => lease.note.home = Some(words.next()?.parse().ok()?),
                         "committed" => lease.note.committed = Some(words.next()?.parse().ok()?),
+                        "unread" => {
+                            let from = words.next()?.parse().ok()?;
+                            let to = words.next().filter(|to| !to.is_empty());
+                            let to = to.map(str::parse).transpose().ok()?;
+                            lease.note.unread.push((from, to));
+                        }
                         _ => {}
                     }
                 }

@@ -60,8 +60,9 @@ pub(super) struct Pull {
     /// The connection may have been lost, or the durable.
     stale: bool,
     reconnects: watch::Receiver<u64>,
-    /// The last delivery, if it was the message's first.
-    last: Option<u64>,
+    /// The last delivery and its place, if it was the message's first.
+    last: Option<(u64, u64)>,
+    lost: Vec<(u64, u64)>,
     /// Bytes of a record, as they were of late.
     size: usize,
     /// There was little room.
@@ -89,6 +90,7 @@ impl Pull {
             stale: false,
             reconnects,
             last: None,
+            lost: Vec::new(),
             size: 64,
             short: false,
         }
@@ -107,10 +109,9 @@ impl Pull {
         self.stale = false;
     }
 
-    /// What was asked for may never come.
-    pub(super) fn forget(&mut self) {
-        self.requests.clear();
-        self.last = None;
+    /// What retention removed before it was delivered: from where, and how many.
+    pub(super) fn lost(&mut self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.lost)
     }
 
     pub(super) fn is_time_to_renew(&self) -> bool {
@@ -254,8 +255,17 @@ impl Pull {
             }
         }
         let first = told.delivered <= 1;
-        let follows = first && self.last.is_some_and(|last| last + 1 == told.consumer);
-        self.last = first.then_some(told.consumer);
+        let before = self
+            .last
+            .filter(|(last, _)| first && last + 1 == told.consumer);
+        let follows = before.is_some();
+        // Where there are other partitions, what is missing may be theirs.
+        if let (Some((_, before)), 1) = (before, topic.subjects.len()) {
+            if told.stream > before + 1 {
+                self.lost.push((before + 1, told.stream - before - 1));
+            }
+        }
+        self.last = first.then_some((told.consumer, told.stream));
         let Message {
             reply,
             payload,

@@ -33,7 +33,7 @@ enum Done {
     Wrote(Write, Wrote, Option<Error>),
     Read(Option<Seen>),
     Swept,
-    GivenUp(Part, Result<(), Error>),
+    GivenUp(Part, Option<u64>, Result<(), Error>),
 }
 
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -180,12 +180,19 @@ impl Life {
                 self.leases.saw(&seen.key, seen.revision, seen.value, now);
             }
             Done::Read(None) | Done::Swept => {}
-            Done::GivenUp(part, outcome) => {
+            Done::GivenUp(part, unread, outcome) => {
                 if let Err(error) = outcome {
                     self.engine.fail(error.clone());
                     self.failed(error);
                 }
                 self.parts.remove(&part);
+                if let Some(unread) = unread {
+                    let mut note = self.leases.note_of(&part).cloned().unwrap_or_default();
+                    note.unread.push((unread, None));
+                    let many = note.unread.len().saturating_sub(UNREAD);
+                    note.unread.drain(..many);
+                    self.leases.note(&part, note);
+                }
                 self.leases.drained(&part);
             }
         }
@@ -262,6 +269,7 @@ impl Life {
         if !self.leaving && (nothing || self.seat.standing() != Standing::Present) {
             self.leaving = true;
             self.close_all();
+            self.leases.leave();
         }
         let now = Instant::now();
         let idle: Vec<Part> = self
@@ -275,9 +283,6 @@ impl Life {
             .collect();
         for part in idle {
             self.close(&part);
-        }
-        if self.leaving && self.parts.is_empty() && self.over.is_none() {
-            self.leases.leave();
         }
         if let Some((_, late)) = self.echo {
             if late <= now {
@@ -308,8 +313,8 @@ impl Life {
         let (place, feed, part) = (owned.place, owned.feed.take(), part.clone());
         let within = self.within;
         self.doing.push(Box::pin(async move {
-            let given_up = give_up(engine, seat, place, feed, within).await;
-            Done::GivenUp(part, given_up)
+            let (unread, outcome) = give_up(engine, seat, place, feed, within).await;
+            Done::GivenUp(part, unread, outcome)
         }));
     }
 
@@ -391,7 +396,8 @@ impl Life {
             seat: Arc::clone(&self.seat),
             part: part.clone(),
             place,
-            note: self.leases.note_of(&part).copied().unwrap_or_default(),
+            note: self.leases.note_of(&part).cloned().unwrap_or_default(),
+            fresh: Vec::new(),
             member: self.asking.clone(),
             orders: self.engine.feed(place),
             expires: self.terms.expires(),
@@ -456,6 +462,8 @@ impl Life {
     }
 }
 
+/// So many stretches that nobody got are remembered.
+const UNREAD: usize = 8;
 /// So many names that it had are remembered.
 const FORMER: usize = 8;
 /// Longer is for ever.

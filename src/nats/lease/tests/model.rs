@@ -57,6 +57,8 @@ struct World {
     began: Instant,
     now: u64,
     faults: bool,
+    /// Nothing is ever in hand.
+    prompt: bool,
     revision: u64,
     store: BTreeMap<Key, (u64, Value)>,
     seats: Vec<Seat>,
@@ -86,6 +88,7 @@ impl World {
             began: Instant::now(),
             now: 0,
             faults: true,
+            prompt: false,
             revision: 0,
             store: BTreeMap::new(),
             seats,
@@ -307,8 +310,12 @@ impl World {
                     self.store.remove(&Key::Member(name));
                 }
                 Action::Drain(part) => {
-                    let at = self.now + self.random.next(TERM);
-                    self.tell(index, life, at, Told::Drained(part));
+                    let busy = if self.prompt {
+                        0
+                    } else {
+                        self.random.next(TERM)
+                    };
+                    self.tell(index, life, self.now + busy, Told::Drained(part));
                 }
                 Action::Own(_) => self.moves += 1,
                 Action::Keep(_) | Action::Lose(_) => {}
@@ -414,10 +421,11 @@ fn what_a_member_leaves_is_owned_again_at_once() {
         let mut world = World::new(seed, 3);
         world.faults = false;
         world.run(TERM * 10);
+        world.prompt = true;
         let seat = &mut world.seats[(seed % 3) as usize];
         seat.leases.as_mut().unwrap().leave();
         seat.told.push((0, Told::Drained(part(0))));
-        world.run(20);
+        world.run(60);
         world.seats[(seed % 3) as usize].back_at = u64::MAX;
         world.run(150);
         let shares = world.shares();
