@@ -19,6 +19,7 @@ const STARTING: Duration = Duration::from_secs(30);
 /// A server that runs. Dropping it kills it and removes what it stored.
 pub(crate) struct Server {
     child: Option<Child>,
+    guard: Option<Child>,
     port: u16,
     dir: PathBuf,
     more: Vec<String>,
@@ -50,6 +51,7 @@ impl Server {
         fs::create_dir_all(&dir).expect("a directory for the server");
         let mut server = Self {
             child: None,
+            guard: None,
             port: 0,
             dir,
             more: more.iter().map(ToString::to_string).collect(),
@@ -75,7 +77,7 @@ impl Server {
 
     /// Kills it at once, as a crash would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for mut child in self.guard.take().into_iter().chain(self.child.take()) {
             child.kill().expect("the server is killed");
             child.wait().expect("the server is gone");
         }
@@ -126,13 +128,28 @@ impl Server {
             }
             sleep(Duration::from_millis(2));
         }
+        self.guard = guard(child.id(), &self.dir);
         self.child = Some(child);
     }
 }
 
+/// Kills the server and removes its directory when this process is gone, however it ended: then the pipe closes.
+fn guard(server: u32, dir: &Path) -> Option<Child> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "read -r _; kill -9 \"$0\"; rm -rf \"$1\""])
+        .arg(server.to_string())
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Without a shell there is no guard, and that is all.
+    command.spawn().ok()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for mut child in self.guard.take().into_iter().chain(self.child.take()) {
             let _dead = child.kill();
             let _gone = child.wait();
         }
