@@ -52,6 +52,7 @@ mod format;
 mod options;
 mod producer;
 mod shared;
+mod stats;
 pub mod testing;
 mod topics;
 

@@ -9,6 +9,7 @@
 //! | a broadcast | [`broadcast::Builder::name`](crate::broadcast::Builder::name) |
 //! | any other stream | [`metered`](crate::PullExt::metered) |
 //! | any other sink | [`sink_metered`](crate::PushExt::sink_metered) |
+//! | a client of Kafka | `kafka::Options::statistics_every`, without a name |
 //!
 //! Counting is always on: queues and broadcasts count under the lock that they hold anyway, batching operators once a
 //! batch, metered ones by a plain store an item. Without a name the same counters are read from their owner: `stats()` on queues,
@@ -91,6 +92,7 @@
 //! `Display` makes tables for people. With the feature `serde` a snapshot serializes, durations as seconds. With `metrics`,
 //! an `Exporter` publishes it through the `metrics` facade. With `tracing`, `Snapshot::trace` makes an event of each entry.
 
+mod engine;
 #[cfg(feature = "metrics")]
 mod export;
 mod histogram;
@@ -102,6 +104,7 @@ mod table;
 #[cfg(feature = "tracing")]
 mod trace;
 
+pub use engine::{EngineEntry, EngineStats};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use export::Exporter;
@@ -113,6 +116,8 @@ pub use snapshot::{
     BatchEntry, BroadcastEntry, OperatorEntry, OperatorStats, QueueEntry, Snapshot,
 };
 
+#[cfg(feature = "kafka")]
+pub(crate) use engine::EngineMeter;
 pub(crate) use histogram::{Passed, Sampler, TimeInQueue};
 pub(crate) use registry::{Kind, Naming, Reading, Registration, Source};
 

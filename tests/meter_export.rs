@@ -411,7 +411,14 @@ async fn a_snapshot_serializes_with_durations_in_seconds() {
     keys.sort();
     assert_eq!(
         keys,
-        ["batches", "broadcasts", "forgotten", "operators", "queues"]
+        [
+            "batches",
+            "broadcasts",
+            "engines",
+            "forgotten",
+            "operators",
+            "queues"
+        ]
     );
 
     let rates = serde_json::to_value(snapshot.since(&earlier)).unwrap();

@@ -1,12 +1,14 @@
 //! How to connect.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
 use super::fault;
 use crate::broker::Error;
+use crate::meter::EngineMeter;
 
 /// Properties that follow from what this crate promises, and why they cannot be set.
 const OWNED: &[(&[&str], &str)] = &[
@@ -205,6 +207,11 @@ impl Options {
             config.set(name, value);
         }
         config
+    }
+
+    /// A place in the meter for a client, if clients are to be seen there.
+    pub(super) fn meter(&self, name: &str) -> Option<Arc<EngineMeter>> {
+        self.statistics_every.map(|_| EngineMeter::new(name))
     }
 
     /// What a client has that is to be seen in the meter.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use metrics::{Label, Unit};
 
 use super::Snapshot;
-use series::{BATCH, BROADCAST, Metric, OPERATOR, QUEUE, Read, TIME};
+use series::{BATCH, BROADCAST, ENGINE, LAG, Metric, OPERATOR, QUEUE, ROUND_TRIP, Read, TIME};
 
 /// Publishes snapshots through the `metrics` facade, to whichever recorder the program has installed.
 ///
@@ -32,9 +32,12 @@ use series::{BATCH, BROADCAST, Metric, OPERATOR, QUEUE, Read, TIME};
 /// | `pushpull_broadcast_waiting` | gauge | `side` |
 /// | `pushpull_operator_items_total`, `_waits_total`, `_errors_total` | counter | |
 /// | `pushpull_operator_waiting`, `_ended` | gauge: 0 or 1 | |
+/// | `pushpull_engine_pushed_total`, `_pushed_bytes_total`, `_delivered_total`, `_delivered_bytes_total`, `_errors_total`, `_retries_total` | counter | |
+/// | `pushpull_engine_waiting`, `_waiting_bytes`, `_connections` | gauge | |
+/// | `pushpull_engine_round_trip_seconds`, `_lag` | gauge, where it is known | |
 ///
-/// Every metric has the entry's name as a label: `queue="orders"`, `batch="rows"`, `broadcast="quakes"`, `operator="parsed"`. Recorders keep a series for
-/// each name they have ever seen, so do not name things after users or connections, and mind that names given many
+/// Every metric has the entry's name as a label: `queue="orders"`, `batch="rows"`, `broadcast="quakes"`, `operator="parsed"`,
+/// `engine="kafka producer"`. Recorders keep a series for each name they have ever seen, so do not name things after users or connections, and mind that names given many
 /// times over at once get an index each.
 ///
 /// ```
@@ -70,6 +73,9 @@ impl Exporter {
             describe(BATCH);
             describe(BROADCAST);
             describe(OPERATOR);
+            describe(ENGINE);
+            metrics::describe_gauge!(LAG, Unit::Count, "Records not acknowledged yet");
+            metrics::describe_gauge!(ROUND_TRIP, Unit::Seconds, "Time from request to answer");
             metrics::describe_gauge!(TIME, Unit::Seconds, "Time from push to pull, sampled");
             self.described = true;
         }
@@ -121,6 +127,21 @@ impl Exporter {
                 name: &entry.name,
             };
             self.entry(&mut seen, &of, OPERATOR, entry);
+        }
+        for entry in &snapshot.engines {
+            let of = Of {
+                id: entry.id,
+                gone: entry.gone,
+                kind: "engine",
+                name: &entry.name,
+            };
+            self.entry(&mut seen, &of, ENGINE, entry);
+            if let Some(lag) = entry.lag {
+                metrics::gauge!(LAG, of.labels("", "")).set(lag as f64);
+            }
+            if let Some(time) = entry.round_trip {
+                metrics::gauge!(ROUND_TRIP, of.labels("", "")).set(time.as_secs_f64());
+            }
         }
         self.seen = seen;
     }

@@ -5,6 +5,7 @@ use std::fmt;
 // A static, and nothing is entered in models: these never need to be loom's.
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use super::engine::EngineStats;
 use super::histogram::Percentiles;
 use super::snapshot::{OperatorStats, Snapshot};
 use crate::batch::BatchStats;
@@ -92,6 +93,8 @@ pub(crate) enum Kind {
     Batch,
     Broadcast,
     Operator,
+    #[cfg(feature = "kafka")]
+    Engine,
 }
 
 /// What a [`Source`] has to say.
@@ -104,6 +107,8 @@ pub(crate) enum Reading {
     Batch(BatchStats),
     Broadcast(BroadcastStats),
     Operator(OperatorStats),
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "no engine speaks"))]
+    Engine(EngineStats),
 }
 
 /// A place in the registry. The owner's `Drop` calls [`finish`](Self::finish); dropped without, it leaves no trace.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::engine::EngineEntry;
 use super::histogram::Percentiles;
 use super::registry::{Read, Reading};
 use crate::batch::BatchStats;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub broadcasts: Vec<BroadcastEntry>,
     /// Streams after [`metered`](crate::PullExt::metered), sinks after [`sink_metered`](crate::PushExt::sink_metered).
     pub operators: Vec<OperatorEntry>,
+    /// Clients of engines outside the process that tell of themselves.
+    pub engines: Vec<EngineEntry>,
     /// How many last counters were given up unread since the process started, because nobody took a snapshot.
     pub forgotten: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -135,6 +138,7 @@ impl Snapshot {
         let taken_at = Instant::now();
         let (mut queues, mut batches) = (Vec::new(), Vec::new());
         let (mut broadcasts, mut operators) = (Vec::new(), Vec::new());
+        let mut engines = Vec::new();
         for Read {
             id,
             name,
@@ -175,6 +179,12 @@ impl Snapshot {
                     stats,
                     id,
                 }),
+                Reading::Engine(stats) => engines.push(EngineEntry {
+                    name,
+                    gone,
+                    stats,
+                    id,
+                }),
             }
         }
         Self {
@@ -182,6 +192,7 @@ impl Snapshot {
             batches,
             broadcasts,
             operators,
+            engines,
             forgotten,
             taken_at,
         }
@@ -210,6 +221,11 @@ impl Snapshot {
     /// The metered stream or sink of this name.
     pub fn operator(&self, name: &str) -> Option<&OperatorEntry> {
         self.operators.iter().find(|entry| entry.name == name)
+    }
+
+    /// The engine's client of this name.
+    pub fn engine(&self, name: &str) -> Option<&EngineEntry> {
+        self.engines.iter().find(|entry| entry.name == name)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::batch::BatchStats;
 
-use super::{BatchEntry, BroadcastEntry, OperatorEntry, QueueEntry, Rates, Snapshot};
+use super::{BatchEntry, BroadcastEntry, EngineEntry, OperatorEntry, QueueEntry, Rates, Snapshot};
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,6 +48,10 @@ impl fmt::Display for Snapshot {
         out.table(
             "operator items items/s waits errors age/s state",
             self.operators.iter().map(operator),
+        )?;
+        out.table(
+            "engine pushed delivered waiting connections errors retries round-trip/ms lag",
+            self.engines.iter().map(engine),
         )?;
         if self.forgotten > 0 {
             writeln!(out.f, "{} gone unread", self.forgotten)?;
@@ -148,6 +152,22 @@ fn operator(entry: &OperatorEntry) -> Vec<String> {
         (false, false) => "ready",
     };
     row.push(state.to_owned());
+    row
+}
+
+fn engine(entry: &EngineEntry) -> Vec<String> {
+    let counters = [
+        entry.pushed,
+        entry.delivered,
+        entry.waiting,
+        entry.connections,
+        entry.errors,
+        entry.retries,
+    ];
+    let mut row = row(&entry.name, entry.gone, counters);
+    let unknown = || "?".to_owned();
+    row.push(entry.round_trip.map_or_else(unknown, milliseconds));
+    row.push(entry.lag.map_or_else(unknown, |lag| lag.to_string()));
     row
 }
 

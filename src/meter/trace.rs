@@ -87,5 +87,24 @@ impl Snapshot {
                 "operator"
             );
         }
+        for entry in &self.engines {
+            tracing::info!(
+                target: "pushpull::meter",
+                engine = %entry.name,
+                gone = entry.gone,
+                pushed = entry.pushed,
+                pushed_bytes = entry.pushed_bytes,
+                delivered = entry.delivered,
+                delivered_bytes = entry.delivered_bytes,
+                waiting = entry.waiting,
+                waiting_bytes = entry.waiting_bytes,
+                connections = entry.connections,
+                errors = entry.errors,
+                retries = entry.retries,
+                round_trip_seconds = entry.round_trip.map(|time| time.as_secs_f64()),
+                lag = entry.lag,
+                "engine"
+            );
+        }
     }
 }

@@ -2,5 +2,6 @@
 
 mod consuming;
 mod kit;
+mod measuring;
 mod producing;
 mod rebalancing;

@@ -90,7 +90,9 @@ impl Member {
         if running.is_some() {
             return Ok(());
         }
-        let says = Says::new(Arc::clone(&self.link));
+        let name = format!("kafka {}", self.config.group);
+        let meter = self.shared.options.meter(&name);
+        let says = Says::new(Arc::clone(&self.link), meter);
         let mut client: BaseConsumer<Says> = self
             .client()
             .create_with_context(says)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,6 +11,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::link::{Link, Said};
+use crate::kafka::stats::figures;
+use crate::meter::EngineMeter;
 use crate::sync::AtomicBool;
 
 /// Puts everything into the thread's inbox: it answers when it is ready to.
@@ -17,13 +20,15 @@ pub(super) struct Says {
     link: Arc<Link>,
     /// Nobody reads the inbox any more.
     closing: AtomicBool,
+    meter: Option<Arc<EngineMeter>>,
 }
 
 impl Says {
-    pub(super) fn new(link: Arc<Link>) -> Self {
+    pub(super) fn new(link: Arc<Link>, meter: Option<Arc<EngineMeter>>) -> Self {
         Self {
             link,
             closing: AtomicBool::new(false),
+            meter,
         }
     }
 
@@ -33,6 +38,12 @@ impl Says {
 }
 
 impl ClientContext for Says {
+    fn stats(&self, statistics: Statistics) {
+        if let Some(meter) = &self.meter {
+            meter.set(figures(&statistics));
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         let code = code.unwrap_or(RDKafkaErrorCode::Fail);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -16,6 +17,8 @@ use crate::broker::{Error, Record, Topic};
 use crate::kafka::fault;
 use crate::kafka::format::{self, Copier};
 use crate::kafka::shared::Shared;
+use crate::kafka::stats::figures;
+use crate::meter::EngineMeter;
 use crate::sync::{AtomicBool, Mutex, lock};
 
 /// How long the thread waits for reports before it looks whether it is still needed.
@@ -45,6 +48,7 @@ impl Core {
             room: Notify::new(),
             troubled: AtomicBool::new(false),
             heard: Mutex::new(None),
+            meter: shared.options.meter("kafka producer"),
         };
         let client: BaseProducer<Reports> = shared
             .options
@@ -137,6 +141,7 @@ pub(super) struct Reports {
     troubled: AtomicBool,
     /// What was said last.
     heard: Mutex<Option<String>>,
+    meter: Option<Arc<EngineMeter>>,
 }
 
 impl Reports {
@@ -194,6 +199,12 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    fn stats(&self, statistics: Statistics) {
+        if let Some(meter) = &self.meter {
+            meter.set(figures(&statistics));
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "pushpull", %error, reason, "kafka producer");

@@ -1,7 +1,7 @@
 //! Every metric there is: its name, its labels, and where its value stands.
 
 use crate::batch::FlushReason;
-use crate::meter::{BatchEntry, BroadcastEntry, OperatorEntry, QueueEntry};
+use crate::meter::{BatchEntry, BroadcastEntry, EngineEntry, OperatorEntry, QueueEntry};
 
 /// One metric of an entry `E`; `label` and `value` are empty where it has no further label.
 pub(super) struct Metric<E> {
@@ -54,6 +54,8 @@ impl<E> Metric<E> {
 }
 
 pub(super) const TIME: &str = "pushpull_queue_time_seconds";
+pub(super) const ROUND_TRIP: &str = "pushpull_engine_round_trip_seconds";
+pub(super) const LAG: &str = "pushpull_engine_lag";
 
 pub(super) const QUEUE: &[Metric<QueueEntry>] = {
     const DROPPED: &str = "pushpull_queue_dropped_total";
@@ -266,6 +268,50 @@ pub(super) const OPERATOR: &[Metric<OperatorEntry>] = &[
     Metric::gauge("pushpull_operator_ended", "Whether it has ended", |o| {
         flag(o.ended)
     }),
+];
+
+pub(super) const ENGINE: &[Metric<EngineEntry>] = &[
+    Metric::counter("pushpull_engine_pushed_total", "Records sent", |e| e.pushed),
+    Metric::counter(
+        "pushpull_engine_pushed_bytes_total",
+        "Bytes of records sent",
+        |e| e.pushed_bytes,
+    ),
+    Metric::counter(
+        "pushpull_engine_delivered_total",
+        "Records that came in",
+        |e| e.delivered,
+    ),
+    Metric::counter(
+        "pushpull_engine_delivered_bytes_total",
+        "Bytes of records that came in",
+        |e| e.delivered_bytes,
+    ),
+    Metric::counter(
+        "pushpull_engine_errors_total",
+        "Requests that failed",
+        |e| e.errors,
+    ),
+    Metric::counter(
+        "pushpull_engine_retries_total",
+        "Requests made again",
+        |e| e.retries,
+    ),
+    Metric::gauge(
+        "pushpull_engine_waiting",
+        "Records that wait in the client",
+        |e| e.waiting as f64,
+    ),
+    Metric::gauge(
+        "pushpull_engine_waiting_bytes",
+        "Bytes of records that wait in the client",
+        |e| e.waiting_bytes as f64,
+    ),
+    Metric::gauge(
+        "pushpull_engine_connections",
+        "Servers connected with",
+        |e| e.connections as f64,
+    ),
 ];
 
 fn flag(is: bool) -> f64 {
