@@ -72,6 +72,7 @@ impl<E: Engine> Seat<E> {
             let Some((place, index)) = self.index(state, position)? else {
                 return Ok(Answered::Foreign);
             };
+            state.lapse(now);
             state.group.touch(self.member, now);
             let commits = matches!(verdict, Verdict::CommitTo);
             let settle = match index {
@@ -156,7 +157,9 @@ impl<E: Engine> Seat<E> {
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         self.open()?;
         self.step(|state, _| {
-            state.group.touch(self.member, Instant::now());
+            let now = Instant::now();
+            state.lapse(now);
+            state.group.touch(self.member, now);
             state.group.commit_all(self.member);
             for place in state.group.assignment(self.member) {
                 state.answer_all::<E>(place);

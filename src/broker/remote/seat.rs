@@ -52,6 +52,8 @@ pub(super) struct State<T> {
     pub(super) expired: bool,
     /// What the engine was told last of the member's session.
     pub(super) present: bool,
+    /// What was granted is this consumer's until then, if the engine has said so.
+    pub(super) trusted_until: Option<Instant>,
     pub(super) failed: Option<Error>,
     /// Where tasks are spawned, also for the engine's thread.
     pub(super) runtime: Option<Handle>,
@@ -87,6 +89,7 @@ impl<E: Engine> Seat<E> {
             failed: None,
             runtime: None,
             watch: None,
+            trusted_until: None,
             touched: Vec::new(),
         };
         Arc::new_cyclic(|this| Self {
@@ -139,6 +142,13 @@ impl<E: Engine> Seat<E> {
 
     pub(super) fn is_present(&self, state: &State<E::Ticket>) -> bool {
         !state.expired && state.group.is_live(self.member)
+    }
+
+    /// From this moment on, what was granted is no longer this consumer's, unless the engine says something else before. A
+    /// program that stood still finds out by itself, before its engine's task has had a chance to say so. `None`: no such moment.
+    #[cfg(feature = "nats")]
+    pub(crate) fn trust(&self, until: Option<Instant>) {
+        lock(&self.state).trusted_until = until;
     }
 
     pub(crate) fn has_left(&self) -> bool {
@@ -204,6 +214,16 @@ impl<E: Engine> Seat<E> {
 }
 
 impl<T> State<T> {
+    /// Gives up what is no longer this consumer's.
+    pub(super) fn lapse(&mut self, now: Instant) {
+        if self.trusted_until.is_some_and(|until| until <= now) {
+            self.trusted_until = None;
+            for &place in self.windows.keys() {
+                self.group.revoke(place);
+            }
+        }
+    }
+
     /// The seat's number for a topic, the same for as long as the seat exists.
     pub(super) fn number(&mut self, topic: &Topic) -> u32 {
         if let Some(&number) = self.numbers.get(topic) {

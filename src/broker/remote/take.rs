@@ -60,6 +60,7 @@ impl<E: Engine> Seat<E> {
         self.open()?;
         let now = Instant::now();
         let look = self.step(|state, after| {
+            state.lapse(now);
             state.group.touch(self.member, now);
             state.group.tick(now);
             if max == 0 {

@@ -69,6 +69,8 @@ pub(super) struct Life {
     /// A failure was reported, and nothing has succeeded since.
     told: bool,
     leaving: bool,
+    /// What the seat knows.
+    trusted: Option<Instant>,
     over: Option<Over>,
 }
 
@@ -119,6 +121,7 @@ impl Life {
             echo: None,
             told: false,
             leaving: false,
+            trusted: None,
             over: None,
         })
     }
@@ -134,6 +137,11 @@ impl Life {
             }
             self.answer_notes();
             self.tell_if_settled();
+            let trusted = self.leases.trusted_until();
+            if self.trusted != trusted && self.over.is_none() {
+                self.trusted = trusted;
+                self.seat.trust(trusted);
+            }
             if self.doing.is_empty() {
                 if let Some(over) = self.over.take() {
                     return over;
@@ -271,6 +279,15 @@ impl Life {
             self.close_all();
             self.leases.leave();
         }
+        let gone = self.seat.granted();
+        let gone = gone.into_iter().filter(|(_, owned)| !owned);
+        for (place, _) in gone.collect::<Vec<_>>() {
+            let part = Part {
+                topic: self.seat.topic(place),
+                partition: place.partition,
+            };
+            self.close(&part);
+        }
         let now = Instant::now();
         let idle: Vec<Part> = self
             .parts
@@ -365,6 +382,7 @@ impl Life {
                     self.lose(owned);
                 }
                 self.watch.abort();
+                self.seat.trust(None);
                 self.over = Some(match end {
                     End::Expired => Over::Expired,
                     End::Left => Over::Left,
