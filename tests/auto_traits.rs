@@ -243,3 +243,17 @@ mod broker {
         broker::ListenerReport: true true true;
     }
 }
+
+#[cfg(feature = "nats")]
+mod nats {
+    use pushpull::nats;
+
+    use super::*;
+
+    auto_traits! {
+        nats::Nats: true true true;
+        nats::Options: true true true;
+        nats::Producer: true true true;
+        nats::Consumer: true true true;
+    }
+}

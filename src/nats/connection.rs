@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::{Error, Event, Topic, TopicConfig};
 use crate::queue::WeakProducer;
-use crate::sync::{AtomicU64, Mutex, lock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, lock};
 
 use super::feeds::Feeds;
 use super::line::Lines;
@@ -33,6 +33,8 @@ const COMING_UP: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(10);
 /// Between two attempts to connect, at the most.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// The same for a connection that nobody needs any more.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A connection to NATS.
 pub(crate) struct Connection {
@@ -48,6 +50,14 @@ pub(crate) struct Connection {
     made: AtomicU64,
     closing: watch::Sender<bool>,
     guests: watch::Sender<usize>,
+    /// Whether there is no more to be done: a client that looks for its server does not end by itself.
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Somebody who has to say good-bye to the server before the connection closes.
@@ -66,7 +76,8 @@ impl Connection {
         options.check()?;
         let servers = servers(url)?;
         let feeds = Arc::new(Feeds::default());
-        let plain = connect_options(&options, &servers).await?;
+        let over = Arc::new(AtomicBool::new(false));
+        let plain = connect_options(&options, &servers, &over).await?;
         let told = Arc::clone(&feeds);
         let connecting = plain
             .clone()
@@ -93,6 +104,7 @@ impl Connection {
             made: AtomicU64::new(0),
             closing: watch::Sender::new(false),
             guests: watch::Sender::new(0),
+            over,
         };
         connection.find_jetstream().await?;
         Ok(connection)
@@ -141,9 +153,9 @@ impl Connection {
             // A client that has ended before has nothing left to say.
             drained.is_ok()
         };
-        timeout(self.options.request_timeout, leaving)
-            .await
-            .map(|_drained| ())
+        let left = timeout(self.options.request_timeout, leaving).await;
+        self.over.store(true, Ordering::Relaxed);
+        left.map(|_drained| ())
             .map_err(|late| engine_error("closing the connection", late))
     }
 
@@ -392,12 +404,17 @@ fn credentials_in(servers: &[ServerAddr], connect: ConnectOptions) -> ConnectOpt
 async fn connect_options(
     options: &Options,
     servers: &[ServerAddr],
+    over: &Arc<AtomicBool>,
 ) -> Result<ConnectOptions, Error> {
+    let over = Arc::clone(over);
     let mut connect = ConnectOptions::new()
         .require_tls(options.tls)
         .request_timeout(Some(attempt(options.request_timeout)))
         .max_reconnects(None)
-        .reconnect_delay_callback(|attempts| {
+        .reconnect_delay_callback(move |attempts| {
+            if over.load(Ordering::Relaxed) {
+                return NEVER;
+            }
             let doubled = 1_u64 << attempts.saturating_sub(1).min(10);
             Duration::from_millis(doubled).min(RECONNECT)
         })

@@ -92,9 +92,10 @@ impl Flight {
         self.entries.len()
     }
 
-    /// A flight that sends nothing behind a record that is known to be refused.
-    pub(crate) fn halting() -> Self {
+    /// A flight with room for so many records, that sends nothing behind one that is known to be refused.
+    pub(crate) fn halting(room: usize) -> Self {
         Self {
+            entries: VecDeque::with_capacity(room),
             halts: true,
             ..Self::default()
         }

@@ -27,6 +27,8 @@ const ON_THE_WAY: usize = 1024;
 /// whether it was stored is not known: to be sure that it is stored once, give it an [id](Record::id) and push it again
 /// within two minutes, for which the server remembers ids (or as long as the topic keeps records, if that is less).
 ///
+/// The ids are the topic's, whatever the partition: a record with the id of one in another partition is not stored.
+///
 /// # Order
 /// Records that one handle pushes one after another, by a [`push_many`](crate::broker::Producer::push_many) or as a sink lie in
 /// each partition in the order in which they were pushed. That holds when the connection is lost, too: what was on the way is
@@ -112,7 +114,7 @@ impl Drop for Run<'_> {
 
 impl crate::broker::Producer for Producer {
     async fn push(&self, record: Record) -> Result<Position, Error> {
-        let mut flight = Flight::default();
+        let mut flight = Flight::halting(1);
         flight.take(&self.connection, record, Instant::now());
         let pushed = poll_fn(|cx| flight.poll_oldest(&self.connection, cx)).await;
         pushed.unwrap_or(Err(Error::Closed { record: None }))
@@ -125,8 +127,8 @@ impl crate::broker::Producer for Producer {
     async fn push_many(&self, records: &mut VecDeque<Record>) -> Result<usize, Error> {
         let connection = &self.connection;
         let mut run = Run {
+            flight: Flight::halting(records.len().min(ON_THE_WAY)),
             records,
-            flight: Flight::halting(),
         };
         let mut pushed = 0;
         let failed = loop {

@@ -164,6 +164,13 @@ async fn a_server_that_is_not_there_or_not_fit_is_told_at_once() {
     let said = fails(&url, Options::new()).await;
     assert!(said.contains("is a server there"), "{said}");
 
+    // One server has no replicas.
+    let server = Server::start();
+    let nats = connect_with(&server.url(), Options::new().replicas(3)).await;
+    let error = nats.create_topic("t", TopicConfig::partitions(1)).await;
+    let said = error.unwrap_err().to_string();
+    assert!(said.contains("replicas"), "{said}");
+
     let bare = Server::start_with(&["-c", without_jetstream(&server)]);
     let said = fails(&bare.url(), Options::new()).await;
     assert!(said.contains("nats-server -js"), "{said}");
