@@ -20,6 +20,9 @@ use super::reply;
 
 /// Between two looks at what the server knows.
 const LOOK: Duration = Duration::from_millis(20);
+/// Deliver it again at once, or in an hour.
+const AGAIN: &[u8] = b"-NAK";
+const LATER: &[u8] = b"-NAK {\"delay\":3600000000000}";
 /// More is not asked for one by one.
 const MANY: u64 = 100_000;
 /// Times beyond can be neither told nor reached: two hundred years.
@@ -163,24 +166,24 @@ impl Durable {
         if to < from || to - from > MANY {
             return Ok(false);
         }
-        let client = &connection.client;
-        let nak = Bytes::from_static(b"-NAK");
-        let lost = (from..=to).filter(|&offset| !keep(offset));
-        let mut last = None;
-        for offset in lost {
-            last = Some(offset);
-            let subject = reply::of(&self.stream, &self.name, offset, delivery);
-            let sent = client.publish(subject, nak.clone()).await;
-            sent.map_err(|error| engine_error(ACTION, error))?;
-        }
-        let Some(last) = last else {
+        let subject = |offset| reply::of(&self.stream, &self.name, offset, delivery);
+        let lost = || (from..=to).filter(|&offset| !keep(offset));
+        let Some(last) = lost().last() else {
             return Ok(true);
         };
+        let client = &connection.client;
+        // What is queued to be delivered again keeps its place there. It loses it when it is to wait, and then all of it is
+        // queued anew, in its order.
+        for payload in [LATER, AGAIN] {
+            for offset in lost() {
+                let sent = client.publish(subject(offset), Bytes::from_static(payload));
+                sent.await.map_err(|error| engine_error(ACTION, error))?;
+            }
+        }
         // The server takes them in their order: with its answer to one more, it has all.
-        let subject = reply::of(&self.stream, &self.name, last, delivery);
         let within = connection.options.request_timeout;
-        let answer = timeout(within, client.request(subject, nak)).await;
-        Ok(matches!(answer, Ok(Ok(_))))
+        let answer = client.request(subject(last), Bytes::from_static(AGAIN));
+        Ok(matches!(timeout(within, answer).await, Ok(Ok(_))))
     }
 
     /// Where the group stands by what the server knows and what was noted.
