@@ -7,4 +7,5 @@ mod members;
 #[path = "../support/nats.rs"]
 mod nats_server;
 mod produce;
+#[path = "../support/proxy.rs"]
 mod proxy;

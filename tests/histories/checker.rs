@@ -27,10 +27,14 @@ pub(crate) struct Rules {
     pub(crate) attempts: bool,
     /// What was acknowledged behind a gap of the committed offset is remembered when a partition changes hands.
     pub(crate) gaps_survive_moves: bool,
-    /// An acknowledgement that no commit followed outlives its member.
+    /// An acknowledgement that no commit followed outlives its assignment.
     pub(crate) acks_survive_moves: bool,
-    /// Cut connections cost acknowledgements that no commit followed.
-    pub(crate) cuts_cost_acks: bool,
+    /// All members see the same committed offset.
+    pub(crate) committed_is_shared: bool,
+    /// What was committed is seen to be so after a kill.
+    pub(crate) committed_survives_kills: bool,
+    /// For so many microseconds after a trouble members may lose what they have sooner than they know.
+    pub(crate) aftermath: u64,
 }
 
 impl Rules {
@@ -39,7 +43,9 @@ impl Rules {
         attempts: true,
         gaps_survive_moves: true,
         acks_survive_moves: true,
-        cuts_cost_acks: false,
+        committed_is_shared: true,
+        committed_survives_kills: true,
+        aftermath: 0,
     };
 }
 

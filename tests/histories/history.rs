@@ -93,8 +93,10 @@ pub(crate) enum What {
     Restarted,
     /// The process or the server that the broker ran in was killed.
     Killed,
-    /// Connections were cut.
+    /// Connections were cut, or nothing arrives over them.
     Cut,
+    /// What was killed or cut before is there again.
+    Healed,
     /// A consumer was told that retention took records from its group.
     Lost {
         process: u64,

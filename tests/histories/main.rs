@@ -15,11 +15,21 @@ mod durable;
 mod engines;
 mod history;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod planted;
 mod producing;
+#[cfg(feature = "nats")]
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod recorder;
 mod running;
+#[cfg(feature = "nats")]
+#[path = "../support/nats.rs"]
+mod server;
 mod summary;
+#[cfg(feature = "nats")]
+mod trouble;
 mod world;
 
 use checker::{Rules, check};

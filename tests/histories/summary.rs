@@ -71,7 +71,7 @@ impl Summary {
                         What::Restarted => "restarts",
                         What::Killed => "kills",
                         What::Cut => "cuts",
-                        What::Lost { .. } | What::Drained { .. } => continue,
+                        What::Healed | What::Lost { .. } | What::Drained { .. } => continue,
                     };
                     *summary.events.entry(name).or_default() += 1;
                 }

@@ -35,6 +35,8 @@ pub(super) struct Calls {
     pub(super) all: Vec<Call>,
     /// What no process did, and where in the history.
     pub(super) events: Vec<(usize, What)>,
+    /// From when on and until when something was restarted, dead or cut off, in microseconds.
+    pub(super) troubles: Vec<(u64, u64)>,
 }
 
 impl Calls {
@@ -42,6 +44,7 @@ impl Calls {
         let mut calls = Self {
             all: Vec::new(),
             events: Vec::new(),
+            troubles: Vec::new(),
         };
         let mut open = HashMap::new();
         for (index, entry) in history.iter().enumerate() {
@@ -73,9 +76,25 @@ impl Calls {
                         call.ended = *at;
                     }
                 }
-                Entry::Event { what, .. } => calls.events.push((index, what.clone())),
+                Entry::Event { at, what } => {
+                    match what {
+                        What::Restarted | What::Killed | What::Cut => {
+                            calls.troubles.push((*at, *at))
+                        }
+                        What::Healed => calls.healed(*at),
+                        What::Lost { .. } | What::Drained { .. } => {}
+                    }
+                    calls.events.push((index, what.clone()));
+                }
             }
         }
         calls
+    }
+
+    /// The last trouble lasted until now.
+    fn healed(&mut self, at: u64) {
+        if let Some(last) = self.troubles.last_mut() {
+            last.1 = at;
+        }
     }
 }

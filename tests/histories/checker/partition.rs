@@ -27,6 +27,7 @@ pub(super) struct Partition<'a> {
     place: Place,
     reading: &'a Reading,
     events: &'a [(usize, What)],
+    troubles: &'a [(u64, u64)],
     rules: Rules,
     owners: Owners,
     records: HashMap<u64, Record>,
@@ -98,12 +99,13 @@ impl<'a> Partition<'a> {
             place,
             reading,
             events: &calls.events,
+            troubles: &calls.troubles,
             rules,
             owners: Owners::of(reading),
             records: HashMap::new(),
             open: BTreeSet::new(),
             order: Order::new(group.terms.ordered.then_some(keys)),
-            committed: Committed::new(&offsets),
+            committed: Committed::new(&offsets, rules.committed_is_shared),
             floor: Floor::new(offsets),
             current: (0, 0),
             wide: Vec::new(),
@@ -318,15 +320,16 @@ impl<'a> Partition<'a> {
         let (index, what) = &self.events[n];
         match what {
             What::Restarted => self.floor.restarted(*index),
-            What::Killed => self.killed(*index),
-            What::Cut if self.rules.cuts_cost_acks => self.killed(*index),
+            What::Killed | What::Cut => self.killed(*index),
             _ => {}
         }
     }
 
     fn killed(&mut self, index: usize) {
         self.floor.killed(index);
-        self.committed.killed(self.floor.low());
+        let seen = self.rules.committed_survives_kills;
+        let kept = if seen { self.floor.low() } else { 0 };
+        self.committed.killed(kept);
     }
 
     /// A seek, which may have gone anywhere, took place between these moments.

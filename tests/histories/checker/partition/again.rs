@@ -72,20 +72,19 @@ impl Partition<'_> {
         let patience = terms.ack_wait.min(terms.session);
         let waited = delivery.ended.max(last.ended) - last.began.min(delivery.began);
         let failed = record.nacks.iter().any(|nack| from < *nack && *nack < to);
-        let event = |(at, what): &(usize, What)| {
-            let disturbs = match what {
-                What::Restarted | What::Killed => true,
-                What::Cut => self.rules.cuts_cost_acks,
-                _ => false,
-            };
-            disturbs && from < *at && *at < to
+        let (since, until) = (
+            last.began.min(delivery.began),
+            delivery.ended.max(last.ended),
+        );
+        let troubled = |(began, ended): &(u64, u64)| {
+            since <= ended.saturating_add(self.rules.aftermath) && *began <= until
         };
         waited >= patience
             || failed
             || self.group.left(last.process, from, to)
             || self.group.left(delivery.process, from, to)
             || self.sought(from, to)
-            || self.events.iter().any(event)
+            || self.troubles.iter().any(troubled)
     }
 
     /// Each delivery counts one more attempt, for as long as the broker is up.

@@ -8,8 +8,10 @@ use crate::checker::group::Reading;
 use super::{Anomalies, Kind, Partition};
 
 pub(super) struct Committed {
-    /// The highest that was seen, and where the look that saw it began.
-    highest: Option<(u64, usize)>,
+    /// All members see the same.
+    shared: bool,
+    /// The highest that was seen, and where the look that saw it began; by process where each has a view of its own.
+    highest: HashMap<u64, (u64, usize)>,
     /// The same when a look began, by its beginning.
     looking: HashMap<usize, Option<(u64, usize)>>,
     /// Never delivered to the group so far.
@@ -21,9 +23,10 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    pub(super) fn new(offsets: &[u64]) -> Self {
+    pub(super) fn new(offsets: &[u64], shared: bool) -> Self {
         Self {
-            highest: None,
+            shared,
+            highest: HashMap::new(),
             looking: HashMap::new(),
             unseen: offsets.iter().copied().collect(),
             silent: BTreeSet::new(),
@@ -43,13 +46,18 @@ impl Committed {
     }
 
     pub(super) fn looking(&mut self, call: &Call) {
-        self.looking.insert(call.from, self.highest);
+        let highest = self.highest.get(&self.view(call)).copied();
+        self.looking.insert(call.from, highest);
+    }
+
+    fn view(&self, call: &Call) -> u64 {
+        if self.shared { 0 } else { call.process }
     }
 
     /// No more than this outlives what happened.
     pub(super) fn killed(&mut self, kept: u64) {
-        let looks = self.looking.values_mut().chain([&mut self.highest]);
-        for (highest, _) in looks.flatten() {
+        let looks = self.looking.values_mut().flatten();
+        for (highest, _) in looks.chain(self.highest.values_mut()) {
             *highest = kept.min(*highest);
         }
     }
@@ -91,10 +99,11 @@ impl Partition<'_> {
         self.committed
             .passed
             .extend(passed.map(|offset| (offset, call.to, now)));
-        let highest = self.committed.highest;
+        let view = self.committed.view(call);
+        let highest = self.committed.highest.get(&view);
         // After a seek it grows from where it is now.
-        if sought || highest.is_none_or(|(highest, _)| now > highest) {
-            self.committed.highest = Some((now, call.from));
+        if sought || highest.is_none_or(|(highest, _)| now > *highest) {
+            self.committed.highest.insert(view, (now, call.from));
         }
     }
 

@@ -1,4 +1,6 @@
 //! A line to a server that can be cut, muted, held, slowed down and healed.
+#![allow(clippy::allow_attributes, reason = "each test uses a part of it")]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
