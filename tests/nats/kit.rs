@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
-use pushpull::broker::Record;
-use pushpull::nats::{Nats, Options};
+use pushpull::broker::{Consumer as _, Delivery, Record};
+use pushpull::nats::{Consumer, Nats, Options};
 
 pub(crate) use server::{Server, skipped};
 
@@ -75,4 +75,14 @@ pub(crate) async fn within<T>(time: Duration, case: impl Future<Output = T>) -> 
     tokio::time::timeout(time, case)
         .await
         .expect("the case waits for what never comes")
+}
+
+/// So many deliveries.
+pub(crate) async fn take(consumer: &Consumer, n: usize) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    while taken.len() < n {
+        let more = consumer.poll(n - taken.len(), LONG).await.unwrap();
+        taken.extend(more);
+    }
+    taken
 }

@@ -8,4 +8,6 @@ mod losing;
 mod members;
 mod options;
 mod pushing;
+mod seeking;
+mod takeover;
 mod topics;

@@ -51,7 +51,7 @@ impl Acks {
         let acks = answers.done.into_iter();
         self.queue
             .extend(acks.map(|(place, _offset, ticket)| Answer::Ack(place, ticket)));
-        for (place, offset, epoch) in answers.committed {
+        for (place, epoch, offset) in answers.committed {
             self.committed.insert(place, (offset, epoch));
             if engine.sought_to(place) == Some((epoch, offset)) {
                 self.queue.push_back(Answer::Place(place, offset));

@@ -126,7 +126,11 @@ impl Durable {
         match connection.request(ACTION, request).await? {
             Ok(_) => Ok(()),
             Err(error) if is_unknown(&error) => Ok(()),
-            Err(error) => Err(engine_error(ACTION, error)),
+            // A server that stumbles over its own files has deleted it nevertheless.
+            Err(error) => match self.info(connection).await? {
+                None => Ok(()),
+                Some(_) => Err(engine_error(ACTION, error)),
+            },
         }
     }
 
