@@ -2,6 +2,7 @@
 
 mod connection;
 mod consumer;
+mod dial;
 mod feeds;
 mod flight;
 mod format;
@@ -9,6 +10,7 @@ mod lease;
 mod line;
 mod options;
 mod producer;
+mod streams;
 mod topic;
 mod trouble;
 
