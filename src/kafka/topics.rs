@@ -68,6 +68,11 @@ impl Shared {
             Err(error) => return Err(error),
         }
         match &self.mock {
+            Some(_) if config.max_bytes.is_some() || config.max_age.is_some() => {
+                return Err(fault::unsupported(
+                    "remove records: a mock cluster keeps everything",
+                ));
+            }
             Some(mock) => mock.create_topic(&name, config.partitions)?,
             None => self.create(&name, &config).await?,
         }

@@ -18,6 +18,8 @@ pub(crate) trait Engine: Sized + 'static {
     const CLOCK: Clock;
     /// Whether its names are shared with other cases, or with other runs.
     const SHARED: bool = false;
+    /// Whether what is acknowledged while a group changes is committed before it has changed.
+    const COMMITS_IN_TIME: bool = true;
 
     type Producer: Producer + Send + Sync + Unpin + 'static;
     type Consumer: Consumer + Send + Sync + Unpin + 'static;

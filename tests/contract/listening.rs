@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use pushpull::broker::{Delivery, Listen, Order, Producer, Record, listen};
+use pushpull::broker::{Consumer, Delivery, Listen, Order, Producer, Record, listen};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -165,21 +165,25 @@ pub(crate) async fn no_more_is_taken_than_there_are_hands(engine: impl Engine) {
 
 pub(crate) async fn a_long_handler_keeps_its_member(engine: impl Engine) {
     // guarantee: K7
-    let topic = engine.topic("t", 1).await;
-    push(&engine.producer(), topic, 0..2).await;
+    let topic = engine.topic("t", 2).await;
     let config = || {
         group()
             .session_timeout(6 * second())
             .ack_wait(600 * second())
     };
     let consumer = engine.reader(config(), topic).await;
+    let other = engine.reader(config(), topic).await;
+    settle(&[&consumer, &other], 2).await;
+    let its_own = consumer.assignment()[0].1;
+    for _ in 0..2 {
+        let record = Record::new(topic, "for the listener").partition(its_own);
+        engine.producer().push(record).await.unwrap();
+    }
     let how = Listen::new(1).heartbeat(2 * second());
     let listener = listen(consumer, how, |_| async {
         sleep(20 * second()).await;
         Ok::<(), ()>(())
     });
-    sleep(second()).await;
-    let other = engine.reader(config(), topic).await;
     until_polling(&other, || listener.report().handled == 2).await;
     let report = listener.stop(second()).await;
     assert_eq!((report.handled, report.fenced, report.errors), (2, 0, 0));
