@@ -187,3 +187,36 @@ async fn a_durable_that_somebody_deleted_is_made_anew_where_it_was() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_owner_s_settings_are_those_of_the_durable() {
+    need_server!();
+    within(LONG, async {
+        let server = Server::start();
+        let nats = connect(&server.url()).await;
+        nats.create_topic("t", TopicConfig::partitions(1))
+            .await
+            .unwrap();
+        let producer = nats.producer();
+        producer.push_many(&mut records("t", 0..10)).await.unwrap();
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        let stream = context.get_stream("t").await.unwrap();
+        let mut waits = Vec::new();
+        for seconds in [20, 60] {
+            let config = group().session_timeout(SECOND * seconds);
+            let member = nats.consumer(config);
+            member.subscribe(["t"]).await.unwrap();
+            let got = take(&member, 5).await;
+            member.commit_to(&got[4].position).await.unwrap();
+            member.close().await.unwrap();
+            let info = stream.consumer_info("g-0").await.unwrap();
+            waits.push(info.config.ack_wait);
+            assert_eq!(info.config.max_ack_pending, -1, "it never falls silent");
+        }
+        assert_eq!(waits, [SECOND * 20, SECOND * 60]);
+        let info = stream.consumer_info("g-0").await.unwrap();
+        assert_eq!(info.ack_floor.stream_sequence, 10);
+    })
+    .await;
+}

@@ -51,6 +51,8 @@ pub(super) struct Feed {
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     /// For how long the server keeps a request.
     pub(super) expires: Duration,
+    /// A failure was reported, and nothing came since.
+    pub(super) told: bool,
 }
 
 /// The partition is no longer this member's.
@@ -77,13 +79,13 @@ impl From<Lost> for Stop {
 impl Feed {
     /// Feeds the seat. Ends where the partition is lost; dropped when it is stopped.
     pub(super) async fn run(mut self) {
-        let mut told = false;
         let (topic, durable, stand) = loop {
             match self.open().await {
                 Ok(open) => break open,
-                Err(error) => self.failed(&mut told, error).await,
+                Err(error) => self.failed(error).await,
             }
         };
+        self.told = false;
         let (granted, epoch) = oneshot::channel();
         let ask = Ask::Grant {
             part: self.part.clone(),
@@ -106,18 +108,17 @@ impl Feed {
             pending: None,
             batch: Vec::new(),
         };
-        let mut told = false;
         loop {
             match reading.go_on().await {
                 Stop::Lost => return,
-                Stop::Failed(error) => reading.feed.failed(&mut told, error).await,
+                Stop::Failed(error) => reading.feed.failed(error).await,
             }
         }
     }
 
     /// Reports an error that passes, once, and rests.
-    async fn failed(&self, told: &mut bool, error: Error) {
-        if !std::mem::replace(told, true) && !self.engine.connection.is_closed() {
+    async fn failed(&mut self, error: Error) {
+        if !std::mem::replace(&mut self.told, true) && !self.engine.connection.is_closed() {
             self.seat.report(Event::Failed(error));
         }
         sleep(AGAIN).await;
@@ -320,6 +321,7 @@ impl Reading {
             return;
         };
         self.end = self.end.max(last.offset + 1);
+        self.feed.told = false;
         for arrival in &mut self.batch {
             if arrival.attempts_before > 0 {
                 let never = self.feed.unread(arrival.offset);
@@ -393,7 +395,10 @@ impl Reading {
         let delivered = info.delivered.stream_sequence;
         if delivered >= self.end {
             // On its way here it got lost.
-            self.feed.fresh.push((self.end, delivered));
+            let end = self.end;
+            // What is done with needs no memory.
+            self.feed.fresh.retain(|&(_from, to)| to >= low);
+            self.feed.fresh.push((end, delivered));
         }
         let keep = |offset: u64| held.binary_search(&offset).is_ok();
         if !self.durable.recall(&connection, &info, keep).await? {

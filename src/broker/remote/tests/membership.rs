@@ -279,3 +279,30 @@ async fn closing_waits_for_the_engine() {
     assert!(matches!(closed, Err(Error::Closed { .. })));
     assert_eq!(world.next_event(), "revoked 0, 0 unacknowledged");
 }
+
+#[cfg(feature = "nats")]
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_trusted_is_fenced_before_the_engine_says_so() {
+    // guarantee: K5 K7
+    let world: World = World::new(config()).await;
+    let at = world.grant(0, 0);
+    world.feed(at, 0..4);
+    world
+        .seat
+        .trust(Some(tokio::time::Instant::now() + 5 * SECOND));
+    let taken = world.poll(2).await;
+    tokio::time::advance(4 * SECOND).await;
+    world.consumer.ack(&taken[0]).await.unwrap();
+    tokio::time::advance(SECOND).await;
+    let late = world.consumer.ack(&taken[1]).await;
+    assert!(late.unwrap_err().is_fenced());
+    assert_eq!(world.offsets(9).await, NONE);
+    assert_eq!(world.next_event(), "revoked 0, 1 unacknowledged");
+    assert_eq!(world.seat.granted(), [(at.0, false)]);
+    // The engine takes note, and begins anew.
+    world.seat.revoke(at.0);
+    world.seat.trust(None);
+    let again = world.grant(0, 1);
+    world.feed(again, 1..2);
+    assert_eq!(world.offsets(9).await, [1]);
+}

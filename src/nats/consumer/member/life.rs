@@ -416,6 +416,7 @@ impl Life {
             place,
             note: self.leases.note_of(&part).cloned().unwrap_or_default(),
             fresh: Vec::new(),
+            told: false,
             member: self.asking.clone(),
             orders: self.engine.feed(place),
             expires: self.terms.expires(),
