@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use pushpull::broker::{Consumer, ConsumerConfig, Error, Event, Producer, Record, Start};
+use pushpull::kafka::Kafka;
 use pushpull::kafka::testing::{Fault, Request};
 
 use crate::kit::{any, member, mock, number, options, push, reader, soon, take, topic, until};
@@ -377,15 +378,26 @@ async fn a_slow_consumer_does_not_fetch_without_end() {
     let small = options()
         .set("queued.max.messages.kbytes", "256")
         .set("queued.min.messages", "100")
-        .set("fetch.message.max.bytes", "65536");
+        .set("fetch.message.max.bytes", "65536")
+        .statistics_every(Duration::from_millis(50));
     let kafka = any(small).await;
     let topic = topic(&kafka, "slow", 1).await;
     let mut records = (0..4000_u64)
         .map(|n| Record::new(&topic, n.to_string()).header("weight", vec![7; 1000]))
         .collect();
     kafka.producer().push_many(&mut records).await.unwrap();
-    let config = ConsumerConfig::group("g").max_in_flight(10);
+    let group = crate::kit::unique("g");
+    let config = ConsumerConfig::group(&group).max_in_flight(10);
     let consumer = reader(&kafka, config, &topic).await;
+    let waiting = || {
+        let snapshot = pushpull::meter::registry().snapshot();
+        let name = format!("kafka {group}");
+        snapshot.engine(&name).map_or(0, |it| it.waiting)
+    };
+    // It takes nothing: what there is stays where it is.
+    until("something in the client", || waiting() > 100).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(waiting() < 1000, "{}", waiting());
     let mut next = 0;
     while next < 4000 {
         for delivery in take(&consumer, 10).await {
@@ -393,5 +405,68 @@ async fn a_slow_consumer_does_not_fetch_without_end() {
             next += 1;
             consumer.ack(&delivery).await.unwrap();
         }
+        assert!(waiting() < 1000);
     }
+}
+
+/// The mock keeps 5 MiB of a partition: this is as much again.
+async fn overflow(kafka: &Kafka, topic: &str) {
+    let mut records = (0..120)
+        .map(|_| Record::new(topic, vec![7; 100_000]).partition(0))
+        .collect();
+    soon("pushing", kafka.producer().push_many(&mut records))
+        .await
+        .unwrap();
+}
+
+// guarantee: K1
+#[tokio::test]
+async fn what_retention_took_unread_is_counted() {
+    let narrow = options()
+        .set("queued.max.messages.kbytes", "1")
+        .set("queued.min.messages", "1")
+        .set("fetch.message.max.bytes", "200000");
+    let (_cluster, kafka) = mock(narrow).await;
+    let topic = topic(&kafka, "t", 1).await;
+    overflow(&kafka, &topic).await;
+    let config = member("g").max_in_flight(2);
+    let consumer = reader(&kafka, config.clone(), &topic).await;
+    let mut events = consumer.events();
+    for delivery in take(&consumer, 2).await {
+        consumer.ack(&delivery).await.unwrap();
+    }
+    overflow(&kafka, &topic).await;
+    let (lost, next) = soon("the loss", async {
+        let mut next = 0;
+        loop {
+            for delivery in consumer.poll(10, Duration::from_millis(50)).await.unwrap() {
+                next = next.max(delivery.position.offset + 1);
+                consumer.ack(&delivery).await.unwrap();
+            }
+            while let Some(event) = events.try_next() {
+                if let Event::Lost { from, missed, .. } = event {
+                    return ((from, missed), next);
+                }
+            }
+        }
+    })
+    .await;
+    assert!(lost.0 >= next && lost.1 > 0, "{lost:?} {next}");
+    let after = take(&consumer, 1).await.remove(0);
+    assert_eq!(after.position.offset, lost.0 + lost.1);
+    consumer.commit_to(&after.position).await.unwrap();
+    soon("closing", consumer.close()).await.unwrap();
+
+    let committed = after.position.offset + 1;
+    overflow(&kafka, &topic).await;
+    let consumer = reader(&kafka, config, &topic).await;
+    events = consumer.events();
+    let after = take(&consumer, 1).await.remove(0);
+    let missed = after.position.offset - committed;
+    let told = std::iter::from_fn(|| events.try_next());
+    let mut losses = told.filter_map(|event| match event {
+        Event::Lost { from, missed, .. } => Some((from, missed)),
+        _ => None,
+    });
+    assert_eq!(losses.next(), Some((committed, missed)));
 }

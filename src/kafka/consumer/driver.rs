@@ -83,12 +83,27 @@ pub(super) fn start(
         failed: None,
     };
     let worker = thread::Builder::new().name("pushpull-kafka".into());
+    let end = End(Arc::clone(&driver.seat));
     let spawned = worker.spawn(move || {
+        let _end = end;
         let how = driver.run();
         ended.send_replace(Some(how));
     });
     spawned.map_err(|error| fault::engine("starting a thread", error))?;
     Ok(())
+}
+
+/// The end of the thread, whichever it is.
+struct End(Arc<Seat<Member>>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0
+                .fail(fault::because(READING, "its thread has panicked"));
+        }
+        self.0.engine().link.close();
+    }
 }
 
 impl Driver {

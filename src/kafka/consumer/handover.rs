@@ -4,7 +4,7 @@
 //! lets what is in hand be answered, and commits. A partition that comes back goes on as if nothing had been, unless somebody
 //! else has committed in it meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -117,8 +117,24 @@ impl Driver {
             let partition = u32::try_from(partition).ok()?;
             Some((Topic::from(topic), partition))
         });
+        let partitions: Vec<_> = named.collect();
+        let places = partitions
+            .iter()
+            .map(|(topic, at)| self.seat.place(topic, *at));
+        let places: BTreeSet<_> = places.collect();
+        // What is somebody else's now has come to its end here, also if it should come back before this is through.
+        let kept = std::mem::take(&mut self.kept);
+        let (here, gone) = kept
+            .into_iter()
+            .partition(|(place, _)| places.contains(place));
+        self.kept = here;
+        let gone: BTreeMap<Place, u64> = gone;
+        for place in gone.into_keys() {
+            self.seat.revoke(place);
+            self.forget(place);
+        }
         self.hand = Hand::Taking {
-            partitions: named.collect(),
+            partitions,
             next: Instant::now(),
         };
     }

@@ -52,12 +52,31 @@ pub(super) struct Inbox {
     pub(super) said: VecDeque<Said>,
     rung: bool,
     waits: bool,
+    /// Nobody reads it any more.
+    closed: bool,
 }
 
 impl Link {
     pub(super) fn order(&self, order: Order) {
-        lock(&self.inbox).orders.push_back(order);
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            // Whoever waits for a reply learns of it by the order's end.
+            drop(inbox);
+            drop(order);
+            return;
+        }
+        inbox.orders.push_back(order);
+        drop(inbox);
         self.ring();
+    }
+
+    /// The thread has ended: nothing is taken any more.
+    pub(super) fn close(&self) {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed = true;
+        let orders = std::mem::take(&mut inbox.orders);
+        drop(inbox);
+        drop(orders);
     }
 
     pub(super) fn say(&self, said: Said) {

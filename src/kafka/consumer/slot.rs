@@ -1,13 +1,13 @@
 //! Partitions that are read, and feeding the seat from them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
 use super::driver::{Driver, QUESTION, READING};
@@ -21,6 +21,8 @@ use crate::kafka::format;
 
 /// How many records of a partition are handed to the seat at once.
 const BATCH: usize = 1024;
+/// How long to wait before librdkafka is told again where to read.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A partition that is read. It has a queue of its own, which is left alone while the seat has no room: librdkafka fetches
 /// no more than the queue may hold then, and throws nothing away.
@@ -32,8 +34,8 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     /// The offset that is expected next.
     pub(super) next: u64,
-    /// It is to be read from `next` on, which librdkafka has yet to be told.
-    sought: bool,
+    /// It is to be read from `next` on, which librdkafka has yet to be told: at this time, or later.
+    sought: Option<Instant>,
     buffer: Vec<Arrival<()>>,
 }
 
@@ -42,20 +44,18 @@ impl Slot {
         place: Place,
         topic: Topic,
         partition: i32,
-        mut queue: PartitionQueue<Says>,
+        queue: PartitionQueue<Says>,
         (epoch, next): (u64, u64),
         link: &Arc<Link>,
     ) -> Self {
-        let link = Arc::clone(link);
-        queue.set_nonempty_callback(move || link.ring());
         Self {
             place,
             topic,
             partition,
-            queue,
+            queue: ringing(queue, link),
             epoch,
             next,
-            sought: false,
+            sought: None,
             buffer: Vec::new(),
         }
     }
@@ -77,7 +77,7 @@ impl Driver {
         let mut fatal = None;
         let mut maimed = None;
         for slot in &mut self.slots {
-            if slot.sought {
+            if slot.sought.is_some() {
                 continue;
             }
             let room = self.seat.room(slot.place);
@@ -158,7 +158,7 @@ impl Driver {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.place == place) {
             slot.epoch = epoch;
             slot.next = to;
-            slot.sought = true;
+            slot.sought = Some(Instant::now());
         } else if let Some(next) = self.kept.get_mut(&place) {
             *next = to;
         }
@@ -168,15 +168,22 @@ impl Driver {
     /// Tells librdkafka where to read on, until it has done so.
     fn seek_again(&mut self) {
         let mut failed = None;
-        for slot in self.slots.iter_mut().filter(|slot| slot.sought) {
+        let now = Instant::now();
+        for slot in &mut self.slots {
+            if slot.sought.is_none_or(|due| now < due) {
+                continue;
+            }
             let timeout = Timeout::After(QUESTION);
             let offset = slot.offset();
             match self
                 .client
                 .seek(&slot.topic, slot.partition, offset, timeout)
             {
-                Ok(()) => slot.sought = false,
-                Err(error) => failed = Some(error),
+                Ok(()) => slot.sought = None,
+                Err(error) => {
+                    slot.sought = Some(Instant::now() + AGAIN);
+                    failed = Some(error);
+                }
             }
         }
         if let Some(error) = failed {
@@ -192,7 +199,6 @@ impl Driver {
             let start = Start::Offset(slot.next);
             let partition = slot.place.partition;
             let found = starts::find(&*self.client, &slot.topic, partition, start, timeout);
-            slot.sought = true;
             let Ok(found) = found else {
                 events.push(Event::Failed(fault::because(READING, reason)));
                 continue;
@@ -205,7 +211,36 @@ impl Driver {
         for event in events {
             self.seat.report(event);
         }
+        self.assign_again();
     }
+
+    /// Has all partitions read from where they stand. One that librdkafka has given up cannot be sought in.
+    fn assign_again(&mut self) {
+        let mut list = TopicPartitionList::with_capacity(self.slots.len());
+        let mut listed = Ok(());
+        for slot in &mut self.slots {
+            slot.sought = None;
+            let queue = self
+                .client
+                .split_partition_queue(&slot.topic, slot.partition);
+            if let Some(queue) = queue {
+                slot.queue = ringing(queue, &self.seat.engine().link);
+            }
+            let at = slot.offset();
+            listed =
+                listed.and_then(|()| list.add_partition_offset(&slot.topic, slot.partition, at));
+        }
+        if let Err(error) = listed.and_then(|()| self.client.assign(&list)) {
+            self.report(fault::engine(READING, error));
+        }
+    }
+}
+
+/// The queue, which wakes the thread when something comes into it.
+fn ringing(mut queue: PartitionQueue<Says>, link: &Arc<Link>) -> PartitionQueue<Says> {
+    let link = Arc::clone(link);
+    queue.set_nonempty_callback(move || link.ring());
+    queue
 }
 
 /// What happened where an offset is outside of a partition. It is read from its beginning then: rather twice than never.
