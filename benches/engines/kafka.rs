@@ -24,6 +24,8 @@ const FLIGHT: usize = 4096;
 const AT_ONCE: usize = 5000;
 /// As many as our sink has.
 const SINK: usize = 16 * 1024;
+/// The mock answers a fetch that found nothing when its time is over, half a second by default, whatever comes in meanwhile.
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
 const IDLE: Duration = Duration::from_secs(10);
 
 type Round<T> = fn(&mut T, u64) -> Duration;
@@ -61,7 +63,8 @@ impl Ours {
         let runtime = Arc::new(runtime());
         let cluster = Cluster::start(1).expect("a cluster");
         let kafka = runtime.block_on(async {
-            let kafka = cluster.connect(Options::new()).await?;
+            let options = Options::new().set(FETCH_WAIT, "5");
+            let kafka = cluster.connect(options).await?;
             kafka
                 .create_topic(topic, TopicConfig::partitions(1))
                 .await?;
@@ -214,6 +217,7 @@ impl Bare {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            .set(FETCH_WAIT, "5")
             .create()
             .expect("a consumer");
         consumer.subscribe(&[&self.topic]).expect("the topic");

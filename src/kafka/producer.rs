@@ -20,7 +20,7 @@ use crate::sync::{Mutex, lock};
 
 pub(super) use self::core::Core;
 use self::core::Sent;
-use self::flight::{Flight, Lane, Lanes};
+use self::flight::{Flight, Lane, Lanes, Whose};
 
 /// How many records of a sink, or of one call, may be on their way.
 const ON_THE_WAY: usize = 16 * 1024;
@@ -201,24 +201,36 @@ async fn enqueue(
 
 impl crate::broker::Producer for Producer {
     async fn push(&self, record: Record) -> Result<Position, Error> {
-        poll_fn(|cx| coop::spend(cx, |_| Poll::Ready(()))).await;
+        // A whole unit each would let 128 pushes of a task through at a time, and poll thousands more for nothing.
+        poll_fn(coop::share).await;
         let core = match self.core() {
             Ok(core) => core,
             Err(error) => return Err(error.with_record(record)),
         };
-        let flight = Arc::new(Flight::default());
         let topic = record.topic.clone();
         let lane = Arc::new(Lane {
-            flight: Arc::clone(&flight),
+            flight: Whose::Own(Flight::default()),
             fixed: record.partition.is_some(),
             places: true,
         });
-        enqueue(&self.shared, core, record, |_| Arc::clone(&lane)).await?;
-        flight.until(0).await;
-        if let Some(error) = flight.failure() {
+        // Most often it goes off at once. The way that waits would make each of these futures several times as large.
+        let record = match check(&self.shared, &record) {
+            Some(Ok(())) => match core.send(record, &lane) {
+                Sent::Off => None,
+                Sent::Failed(error) => return Err(error),
+                Sent::Full(record) => Some(record),
+            },
+            Some(Err(error)) => return Err(error.with_record(record)),
+            None => Some(record),
+        };
+        if let Some(record) = record {
+            Box::pin(enqueue(&self.shared, core, record, |_| Arc::clone(&lane))).await?;
+        }
+        lane.flight.until(0).await;
+        if let Some(error) = lane.flight.failure() {
             return Err(error);
         }
-        let (partition, offset) = flight.place().unwrap_or_default();
+        let (partition, offset) = lane.flight.place().unwrap_or_default();
         Ok(Position::new(topic, partition, offset))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -28,11 +29,28 @@ struct State {
 
 /// What goes with a record and comes back with its report.
 pub(super) struct Lane {
-    pub(super) flight: Arc<Flight>,
+    pub(super) flight: Whose,
     /// The record names its partition.
     pub(super) fixed: bool,
     /// Somebody wants to know where it lies.
     pub(super) places: bool,
+}
+
+/// A flight that has more lanes, or only this one: a record that is waited for alone is one allocation less then.
+pub(super) enum Whose {
+    Shared(Arc<Flight>),
+    Own(Flight),
+}
+
+impl Deref for Whose {
+    type Target = Flight;
+
+    fn deref(&self) -> &Flight {
+        match self {
+            Self::Shared(flight) => flight,
+            Self::Own(flight) => flight,
+        }
+    }
 }
 
 /// A flight's lanes: for records that do not name their partition, and for those that do.
@@ -47,7 +65,7 @@ impl Lanes {
         let flight = Arc::new(Flight::default());
         let lane = |fixed| {
             Arc::new(Lane {
-                flight: Arc::clone(&flight),
+                flight: Whose::Shared(Arc::clone(&flight)),
                 fixed,
                 places: false,
             })
