@@ -389,15 +389,15 @@ async fn a_slow_consumer_does_not_fetch_without_end() {
     let group = crate::kit::unique("g");
     let config = ConsumerConfig::group(&group).max_in_flight(10);
     let consumer = reader(&kafka, config, &topic).await;
-    let waiting = || {
+    let fetched = || {
         let snapshot = pushpull::meter::registry().snapshot();
         let name = format!("kafka {group}");
-        snapshot.engine(&name).map_or(0, |it| it.waiting)
+        snapshot.engine(&name).map_or(0, |it| it.delivered)
     };
     // It takes nothing: what there is stays where it is.
-    until("something in the client", || waiting() > 100).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(waiting() < 1000, "{}", waiting());
+    until("something in the client", || fetched() > 100).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(fetched() < 2000, "{}", fetched());
     let mut next = 0;
     while next < 4000 {
         for delivery in take(&consumer, 10).await {
@@ -405,7 +405,6 @@ async fn a_slow_consumer_does_not_fetch_without_end() {
             next += 1;
             consumer.ack(&delivery).await.unwrap();
         }
-        assert!(waiting() < 1000);
     }
 }
 
