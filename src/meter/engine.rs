@@ -21,6 +21,10 @@ pub struct EngineEntry {
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub stats: EngineStats,
     #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "only an exporter tells entries apart")
+    )]
     pub(super) id: u64,
 }
 
