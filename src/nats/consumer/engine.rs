@@ -1,6 +1,7 @@
 //! What the seat asks of NATS, and how it reaches the tasks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use async_nats::Subject;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::broker::remote::{self, Place};
+use crate::broker::remote::{self, Place, Standing};
 use crate::broker::{Capabilities, Error, Producer as _, Record, Start, Topic, TopicConfig};
 use crate::nats::CAPABILITIES;
 use crate::nats::connection::Connection;
@@ -16,7 +17,7 @@ use crate::nats::lease::{Key, Note, Part, Value};
 use crate::nats::producer::Producer;
 use crate::nats::topic::TopicState;
 use crate::nats::trouble::engine_error;
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicBool, Mutex, lock};
 
 use super::acks::Acks;
 use super::bucket::Bucket;
@@ -38,6 +39,8 @@ pub(crate) struct Engine {
     pub(super) settled: watch::Sender<u64>,
     /// For whom there may be something to do.
     pub(super) wake: Wake,
+    /// The member looks at everything: it waits for somebody to read for, or until nothing of a partition is in hand.
+    pub(super) attentive: AtomicBool,
     /// The feeds of the partitions.
     feeds: Mutex<HashMap<Place, mpsc::UnboundedSender<Order>>>,
     /// The last seeks: their epochs, and where they went.
@@ -85,6 +88,7 @@ impl Engine {
             wanted: watch::Sender::default(),
             settled: watch::Sender::default(),
             wake: Wake::default(),
+            attentive: AtomicBool::new(true),
             feeds: Mutex::default(),
             places: Mutex::default(),
             seeks: Mutex::default(),
@@ -269,8 +273,12 @@ impl remote::Engine for Engine {
 
     fn nudge(&self) {
         self.wake.acks.notify_one();
-        self.wake.member.notify_one();
         self.wake.feeds.notify_waiters();
+        // Most of this is about answers, and none of the member's business.
+        let present = |seat: Arc<Seat>| seat.standing() == Standing::Present;
+        if self.attentive.load(Ordering::Acquire) || !self.seat().is_some_and(present) {
+            self.wake.member.notify_one();
+        }
     }
 
     async fn stored(&self) -> Result<(), Error> {

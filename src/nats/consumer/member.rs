@@ -4,6 +4,7 @@ mod life;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -97,6 +98,7 @@ impl Task {
     /// Waits until there is something to read and somebody to read it. `false`: there never will be.
     async fn is_wanted(&self) -> bool {
         let mut wanted = self.engine.wanted.subscribe();
+        self.engine.attentive.store(true, Ordering::Release);
         loop {
             if self.engine.connection.is_closed() {
                 self.seat.shut();
