@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) lines: Lines,
     feeds: Arc<Feeds>,
     pub(super) topics: Mutex<HashMap<Topic, Arc<TopicState>>>,
+    /// Counts the changes of `topics`.
+    pub(super) changes: AtomicU64,
     /// What tells ids that are made here from those that others make.
     maker: String,
     made: AtomicU64,
@@ -84,7 +86,9 @@ impl Connection {
             .timeout(attempt)
             .build(client.clone());
         let maker = client.new_inbox();
-        let maker = maker.rsplit('.').next().unwrap_or_default().to_owned();
+        // Its end is random enough to tell those apart who publish within the time that ids are remembered for.
+        let maker = maker.get(maker.len().saturating_sub(12)..);
+        let maker = maker.unwrap_or_default().to_owned();
         let connection = Self {
             client,
             context,
@@ -92,6 +96,7 @@ impl Connection {
             options,
             feeds,
             topics: Mutex::default(),
+            changes: AtomicU64::new(0),
             maker,
             made: AtomicU64::new(0),
             closing: watch::Sender::new(false),

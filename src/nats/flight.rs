@@ -12,7 +12,7 @@ use async_nats::jetstream::publish::PublishAck;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::broker::{Error, Position, Record};
+use crate::broker::{Error, Position, Record, Topic};
 
 use super::connection::Connection;
 use super::format;
@@ -43,6 +43,8 @@ pub(crate) struct Flight {
     lost: u64,
     /// What is to be done before more can be sent.
     step: Option<Boxed<Done>>,
+    /// The topic of the last record, and how much had changed by then.
+    last: Option<(u64, Arc<TopicState>)>,
     /// Whether something could not be sent at once.
     waited: bool,
     /// Why what was sent has to be sent again.
@@ -103,9 +105,9 @@ impl Flight {
 
     /// Takes a record along. It is sent when the flight is polled. Says whether it will be, as far as that is known.
     pub(crate) fn take(&mut self, connection: &Connection, record: Record, now: Instant) -> bool {
+        let topic = self.topic(connection, &record.topic);
         let known = || {
             connection.check()?;
-            let topic = connection.known(&record.topic);
             topic.map(|topic| Route::of(topic, &record)).transpose()
         };
         let (route, ack) = match known() {
@@ -123,6 +125,21 @@ impl Flight {
             ack,
         });
         sent
+    }
+
+    /// The topic, which most often is that of the record before.
+    fn topic(&mut self, connection: &Connection, name: &Topic) -> Option<Arc<TopicState>> {
+        let changes = connection.changes();
+        match &self.last {
+            Some((seen, topic)) if *seen == changes && topic.name == *name => {
+                Some(Arc::clone(topic))
+            }
+            _ => {
+                let topic = connection.known(name)?;
+                self.last = Some((changes, Arc::clone(&topic)));
+                Some(topic)
+            }
+        }
     }
 
     /// Leaves out the records that were never sent, oldest first.

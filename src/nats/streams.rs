@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{ErrorCode, context};
@@ -18,6 +19,11 @@ impl Connection {
     /// A topic that is known already.
     pub(crate) fn known(&self, name: &str) -> Option<Arc<TopicState>> {
         lock(&self.topics).get(name).cloned()
+    }
+
+    /// How often something has changed about what is known.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// A topic.
@@ -48,6 +54,7 @@ impl Connection {
             Some(state) => topics.insert(state.name.clone(), Arc::clone(state)),
             None => topics.remove(name),
         };
+        self.changes.fetch_add(1, Ordering::Release);
         drop(topics);
         state.ok_or_else(unknown)
     }
