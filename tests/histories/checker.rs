@@ -31,8 +31,10 @@ pub(crate) struct Rules {
     pub(crate) acks_survive_moves: bool,
     /// All members see the same committed offset.
     pub(crate) committed_is_shared: bool,
-    /// What was committed is seen to be so after a kill.
-    pub(crate) committed_survives_kills: bool,
+    /// What was committed outlives a kill.
+    pub(crate) commits_survive_kills: bool,
+    /// For so many microseconds after a kill what was in work may come late, behind what was not.
+    pub(crate) late_after_kills: u64,
     /// For so many microseconds after a trouble members may lose what they have sooner than they know.
     pub(crate) aftermath: u64,
 }
@@ -44,7 +46,8 @@ impl Rules {
         gaps_survive_moves: true,
         acks_survive_moves: true,
         committed_is_shared: true,
-        committed_survives_kills: true,
+        commits_survive_kills: true,
+        late_after_kills: 0,
         aftermath: 0,
     };
 }

@@ -214,7 +214,12 @@ impl<E: Engine> Member<E> {
 
     pub(crate) async fn commit(&mut self) {
         let call = self.invoke(Op::Commit);
-        self.done(call, self.consumer.commit().await);
+        let outcome = match self.consumer.commit().await {
+            Ok(()) => Outcome::Done,
+            // Of one partition, and the others were committed.
+            Err(error) => Outcome::Unknown(error.to_string()),
+        };
+        self.world.recorder.done(call, outcome);
         self.held.clear();
     }
 

@@ -14,6 +14,8 @@ mod dice;
 mod durable;
 mod engines;
 mod history;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
@@ -28,7 +30,7 @@ mod running;
 #[path = "../support/nats.rs"]
 mod server;
 mod summary;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "kafka", feature = "nats"))]
 mod trouble;
 mod world;
 
@@ -50,14 +52,32 @@ fn judge(name: &str, plan: &Plan, history: &[Entry], rules: Rules) -> Summary {
     summary
 }
 
-/// A history of the embedded broker that was written by an earlier run.
+/// By the name of a file that [`judge`] wrote: the rules by which it judged.
+fn rules_of(path: &str) -> Rules {
+    let rules = [
+        #[cfg(feature = "nats")]
+        ("nats-cut", nats::TROUBLED),
+        #[cfg(feature = "nats")]
+        ("nats-killed", nats::KILLED),
+        #[cfg(feature = "nats")]
+        ("nats", nats::RULES),
+        #[cfg(feature = "kafka")]
+        ("kafka-in-trouble", kafka::TROUBLED),
+        #[cfg(feature = "kafka")]
+        ("kafka", kafka::RULES),
+        ("", Rules::EMBEDDED),
+    ];
+    let known = rules.iter().find(|(name, _)| path.contains(name));
+    known.map_or(Rules::EMBEDDED, |(_, rules)| *rules)
+}
+
+/// A history that an earlier run wrote.
 #[test]
 fn a_written_history_is_checked_again() {
     let Ok(path) = std::env::var("PUSHPULL_HISTORY") else {
         return;
     };
     let history = history::read(path.as_ref());
-    let plan = Plan::new(0);
-    let summary = judge("written", &plan, &history, Rules::EMBEDDED);
+    let summary = judge("written", &Plan::new(0), &history, rules_of(&path));
     assert!(summary.is_clean());
 }

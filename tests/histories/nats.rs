@@ -63,15 +63,30 @@ impl Engine for Connections {
     }
 }
 
-/// The server keeps each acknowledgement, once it has it; but one that was killed begins to count again at an older floor, and
-/// shows that until what lies in between has been looked at.
-const RULES: Rules = Rules {
+/// The server keeps each acknowledgement, once it has it. How often something was delivered, it counts by itself.
+pub(crate) const RULES: Rules = Rules {
     attempts: false,
     gaps_survive_moves: true,
     acks_survive_moves: true,
     committed_is_shared: false,
-    committed_survives_kills: false,
+    commits_survive_kills: true,
+    late_after_kills: 0,
     aftermath: 0,
+};
+
+/// What nobody confirmed may get lost on the way, and members may lose what they have sooner than they know.
+pub(crate) const TROUBLED: Rules = Rules {
+    acks_survive_moves: false,
+    aftermath: 6_000_000,
+    ..RULES
+};
+
+/// A server that is killed may have forgotten where a group was (it writes that down in its own time): everything may come again,
+/// and what was in work comes when the server's own patience is over.
+pub(crate) const KILLED: Rules = Rules {
+    commits_survive_kills: false,
+    late_after_kills: 30_000_000,
+    ..TROUBLED
 };
 
 fn plan(operations: u64) -> Plan {
@@ -100,13 +115,15 @@ async fn nats_as_it_is() {
 struct Net {
     server: Server,
     lines: Vec<Proxy>,
+    /// The server is killed, too.
+    kills: bool,
     /// What happens next: to the server, or to one of the lines.
     next: Option<(usize, Line)>,
 }
 
 impl Troubles for Net {
     fn next(&mut self, dice: &mut Dice) -> (What, Duration) {
-        if dice.chance(30) {
+        if self.kills && dice.chance(40) {
             self.next = None;
             return (What::Killed, Duration::from_millis(dice.below(500)));
         }
@@ -137,13 +154,12 @@ impl Troubles for Net {
     }
 }
 
-// guarantee: K1, K2, K5, K6, K7
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nats_in_trouble() {
+/// Works a plan off while lines to the server are cut, and the server is killed where that is asked for.
+async fn in_trouble(name: &str, kills: bool, rules: Rules) {
     if skipped() {
         return;
     }
-    let plan = plan(4_000);
+    let plan = plan(3_000);
     let server = Server::start();
     let mut lines = Vec::new();
     for _ in 0..4 {
@@ -157,15 +173,23 @@ async fn nats_in_trouble() {
     let mut net = Net {
         server,
         lines,
+        kills,
         next: None,
     };
     trouble(&world, &mut net).await;
     finish(tasks).await;
     drain(&world).await;
-    let rules = Rules {
-        acks_survive_moves: false,
-        aftermath: 6_000_000,
-        ..RULES
-    };
-    assert!(judge("nats-in-trouble", &plan, &recorder.take(), rules).is_clean());
+    assert!(judge(name, &plan, &recorder.take(), rules).is_clean());
+}
+
+// guarantee: K1, K2, K5, K6, K7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nats_with_lines_that_are_cut() {
+    in_trouble("nats-cut", false, TROUBLED).await;
+}
+
+// guarantee: K1, K5, K7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nats_with_a_server_that_is_killed() {
+    in_trouble("nats-killed", true, KILLED).await;
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::checker::{Anomaly, by_kind};
 use super::history::{Entry, Op, Outcome, What};
+use super::world::number;
 
 pub(crate) struct Summary {
     title: String,
@@ -125,7 +126,11 @@ impl fmt::Display for Summary {
             self.anomalies.len(),
             kinds.join(", ")
         )?;
-        for anomaly in self.anomalies.iter().take(20) {
+        for anomaly in self
+            .anomalies
+            .iter()
+            .take(number("PUSHPULL_SHOWN").unwrap_or(20) as usize)
+        {
             write!(f, "\n    {anomaly}")?;
         }
         Ok(())

@@ -28,6 +28,7 @@ pub(super) struct Partition<'a> {
     reading: &'a Reading,
     events: &'a [(usize, What)],
     troubles: &'a [(u64, u64)],
+    kills: &'a [u64],
     rules: Rules,
     owners: Owners,
     records: HashMap<u64, Record>,
@@ -100,6 +101,7 @@ impl<'a> Partition<'a> {
             reading,
             events: &calls.events,
             troubles: &calls.troubles,
+            kills: &calls.kills,
             rules,
             owners: Owners::of(reading),
             records: HashMap::new(),
@@ -162,9 +164,14 @@ impl<'a> Partition<'a> {
     fn delivered(&mut self, delivery: Delivery, anomalies: &mut Anomalies) {
         let offset = delivery.at.offset;
         let current = (delivery.process, delivery.at.generation);
-        if std::mem::replace(&mut self.current, current) != current && self.sought(0, delivery.to) {
-            // What was acknowledged after a seek went with its owner, unless it was committed.
-            self.floor.forget_beyond();
+        if std::mem::replace(&mut self.current, current) != current {
+            let rules = self.rules;
+            if !rules.acks_survive_moves {
+                self.floor.lost();
+            } else if !rules.gaps_survive_moves || self.sought(0, delivery.to) {
+                // What was acknowledged after a seek went with its owner, unless it was committed.
+                self.floor.forget_beyond();
+            }
         }
         // A poll that has not been seen to end yet may have taken what a commit covered.
         let overlapping = self
@@ -228,18 +235,21 @@ impl<'a> Partition<'a> {
             // All that this process has in hand; surely where the assignment was valid later.
             _ => {
                 self.wide.push((call.from, call.to, u64::MAX));
+                let (owner, generation) = self.current;
+                let valid = owner == call.process
+                    && self.owners.valid_after(owner, generation, call.to)
+                    && call.is_done();
                 let mine: Vec<_> = self.in_hand(call.process).collect();
                 let mut covered = Vec::new();
                 for at in mine {
-                    let valid = self
-                        .owners
-                        .valid_after(call.process, at.generation, call.to);
-                    if call.is_done() && valid {
-                        covered.push(at.offset);
-                    }
-                    self.acknowledge(at.offset, answer, at.generation, call.is_done() && valid);
+                    let sure = valid && at.generation == generation;
+                    covered.extend(sure.then_some(at.offset));
+                    self.acknowledge(at.offset, answer, at.generation, sure);
                 }
-                self.cover(answer, covered);
+                // Of a partition that is not its own it stores nothing.
+                if valid {
+                    self.cover(answer, covered);
+                }
             }
         }
     }
@@ -300,7 +310,9 @@ impl<'a> Partition<'a> {
             _ => return,
         };
         let generation = answer.at.map_or(self.current.1, |at| at.generation);
-        let lasts = (call.process, generation) == self.current || !self.sought(0, call.to);
+        let all_last = self.rules.acks_survive_moves && self.rules.gaps_survive_moves;
+        let lasts =
+            (call.process, generation) == self.current || (all_last && !self.sought(0, call.to));
         for &offset in &offsets {
             self.open.remove(&offset);
             if lasts {
@@ -320,16 +332,26 @@ impl<'a> Partition<'a> {
         let (index, what) = &self.events[n];
         match what {
             What::Restarted => self.floor.restarted(*index),
-            What::Killed | What::Cut => self.killed(*index),
+            What::Killed => self.killed(*index, self.rules.commits_survive_kills),
+            What::Cut => self.killed(*index, true),
             _ => {}
         }
     }
 
-    fn killed(&mut self, index: usize) {
-        self.floor.killed(index);
-        let seen = self.rules.committed_survives_kills;
-        let kept = if seen { self.floor.low() } else { 0 };
-        self.committed.killed(kept);
+    /// Something may be forgotten; what was committed only where that does not survive.
+    fn killed(&mut self, index: usize, commits_survive: bool) {
+        self.floor.killed(index, commits_survive);
+        self.committed.killed(self.floor.low());
+    }
+
+    /// What was in work when the engine was killed may come late now.
+    fn is_late(&self, now: u64) -> bool {
+        let late = self.rules.late_after_kills;
+        late > 0
+            && self
+                .kills
+                .iter()
+                .any(|kill| *kill <= now && now - kill <= late)
     }
 
     /// A seek, which may have gone anywhere, took place between these moments.

@@ -69,7 +69,15 @@ impl Partition<'_> {
         let before = self.committed.looking.remove(&call.from).flatten();
         let now = seen.unwrap_or(0);
         if let Some((highest, since)) = before {
-            if now < highest && !moved_back(self.reading, highest, since, call.to) {
+            // What was seen and not stored may have been lost with the assignment.
+            let lasting = if self.rules.acks_survive_moves {
+                highest
+            } else {
+                self.floor.kept()
+            };
+            let highest = highest.min(lasting);
+            let late = self.is_late(call.ended);
+            if now < highest && !late && !moved_back(self.reading, highest, since, call.to) {
                 let what = format!(
                     "{}: {seen:?} at entry {}, after {highest} at entry {since}",
                     self.name(),
@@ -78,7 +86,7 @@ impl Partition<'_> {
                 anomalies.add(Kind::CommittedBack, what);
             }
         }
-        let sought = self.sought(0, call.to);
+        let sought = self.sought(0, call.to) || self.is_late(call.ended);
         let (unseen, silent) = (&self.committed.unseen, &self.committed.silent);
         let passed = unseen
             .first()

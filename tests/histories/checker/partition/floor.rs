@@ -37,6 +37,11 @@ impl Floor {
         self.end(self.low)
     }
 
+    /// Everything before this offset is stored as acknowledged.
+    pub(super) fn kept(&self) -> u64 {
+        self.end(self.kept)
+    }
+
     /// Everything before this offset was stored as acknowledged at this moment.
     pub(super) fn kept_at(&self, index: usize) -> u64 {
         let until = self.grown.partition_point(|(at, _)| *at < index);
@@ -112,11 +117,20 @@ impl Floor {
         self.left.push((index, self.low()));
     }
 
-    /// What is not stored is forgotten.
-    pub(super) fn killed(&mut self, index: usize) {
+    /// What is not stored may be forgotten.
+    pub(super) fn lost(&mut self) {
         self.beyond.clear();
         self.storing.clear();
         self.low = self.kept;
+    }
+
+    /// What is not stored is forgotten.
+    pub(super) fn killed(&mut self, index: usize, commits_survive: bool) {
+        if !commits_survive {
+            self.kept = 0;
+            self.grown.clear();
+        }
+        self.lost();
         self.left.push((index, self.low()));
     }
 }

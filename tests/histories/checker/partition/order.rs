@@ -44,12 +44,18 @@ impl Partition<'_> {
         if self.order.waiting.is_some() {
             return self.in_order_of_keys(delivery, anomalies);
         }
-        if delivery.attempt != 1 {
+        // A first attempt by the engine's count, or by ours.
+        let known = self
+            .records
+            .get(&offset)
+            .is_some_and(|it| it.deliveries > 0);
+        if delivery.attempt != 1 || (known && !self.rules.attempts) {
             return;
         }
         let assignment = (delivery.process, delivery.at.generation);
         let before = self.order.first_attempts.insert(assignment, offset);
-        if let Some(before) = before.filter(|before| *before >= offset) {
+        let late = self.is_late(delivery.ended);
+        if let Some(before) = before.filter(|before| *before >= offset && !late) {
             let what = format!(
                 "{}@{offset} came to process {} for the first time after @{before}, at entry {}",
                 self.name(),
@@ -62,6 +68,7 @@ impl Partition<'_> {
 
     fn in_order_of_keys(&mut self, delivery: &Delivery, anomalies: &mut Anomalies) {
         let (offset, key) = (delivery.at.offset, delivery.record.key);
+        let late = self.is_late(delivery.ended);
         let waiting = self
             .order
             .waiting
@@ -74,7 +81,7 @@ impl Partition<'_> {
             let mut seeks = self.reading.seeks.iter();
             seeks.any(|(to, call)| *to > passed && call.from < delivery.to)
         };
-        if let Some(passed) = passed.filter(|passed| !skipped(*passed)) {
+        if let Some(passed) = passed.filter(|passed| !late && !skipped(*passed)) {
             let what = format!(
                 "{}@{offset} came to process {} at entry {} before @{passed} of the same key {key:?} was answered",
                 self.name(),
@@ -87,7 +94,7 @@ impl Partition<'_> {
         let Some(before) = self.order.last.insert(line, *delivery) else {
             return;
         };
-        if before.at.offset == offset {
+        if before.at.offset == offset || late {
             return;
         }
         let acks = self

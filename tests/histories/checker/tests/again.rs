@@ -168,6 +168,30 @@ fn an_engine_may_forget_what_its_rules_say() {
 }
 
 #[test]
+fn a_commit_does_not_store_what_a_move_may_have_cost() {
+    let mut story = Story::with(&[0, 1]);
+    story.takes(10, 0);
+    story.acks(10, 0);
+    story.leaves(10);
+    story.takes_again(11, 0, 2, 1);
+    story.takes_again(11, 1, 2, 1);
+    // It has not been acknowledged once more when this commit begins.
+    let at = spot(1, 2);
+    let commit = story.begin(11, Op::Ack { at });
+    story.end(commit, Outcome::Done);
+    story.commits(11);
+    story.leaves(11);
+    story.takes_again(12, 0, 3, 1);
+    let rules = Rules {
+        attempts: false,
+        gaps_survive_moves: false,
+        acks_survive_moves: false,
+        ..Rules::EMBEDDED
+    };
+    story.has_under(rules, &[]);
+}
+
+#[test]
 fn nothing_comes_again_before_it_is_called_for() {
     let mut story = Story::with(&[0]);
     story.takes(10, 0);
