@@ -33,8 +33,8 @@ pub(crate) struct Rules {
     pub(crate) committed_is_shared: bool,
     /// What was committed outlives a kill.
     pub(crate) commits_survive_kills: bool,
-    /// For so many microseconds after a kill what was in work may come late, behind what was not.
-    pub(crate) late_after_kills: u64,
+    /// For so many microseconds after a trouble what was in work may come late, behind what was not.
+    pub(crate) late_after_troubles: u64,
     /// For so many microseconds after a trouble members may lose what they have sooner than they know.
     pub(crate) aftermath: u64,
 }
@@ -47,7 +47,7 @@ impl Rules {
         acks_survive_moves: true,
         committed_is_shared: true,
         commits_survive_kills: true,
-        late_after_kills: 0,
+        late_after_troubles: 0,
         aftermath: 0,
     };
 }

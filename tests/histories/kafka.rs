@@ -43,7 +43,7 @@ pub(crate) const RULES: Rules = Rules {
     acks_survive_moves: false,
     committed_is_shared: false,
     commits_survive_kills: true,
-    late_after_kills: 0,
+    late_after_troubles: 0,
     aftermath: 0,
 };
 

@@ -70,14 +70,16 @@ pub(crate) const RULES: Rules = Rules {
     acks_survive_moves: true,
     committed_is_shared: false,
     commits_survive_kills: true,
-    late_after_kills: 0,
+    late_after_troubles: 0,
     aftermath: 0,
 };
 
-/// What nobody confirmed may get lost on the way, and members may lose what they have sooner than they know.
+/// What nobody confirmed may get lost on the way, and members may lose what they have sooner than they know. A record that was on
+/// a line when that was cut comes again when its owner knows, and one that was not may come before it.
 pub(crate) const TROUBLED: Rules = Rules {
     acks_survive_moves: false,
     aftermath: 6_000_000,
+    late_after_troubles: 10_000_000,
     ..RULES
 };
 
@@ -85,7 +87,7 @@ pub(crate) const TROUBLED: Rules = Rules {
 /// and what was in work comes when the server's own patience is over.
 pub(crate) const KILLED: Rules = Rules {
     commits_survive_kills: false,
-    late_after_kills: 30_000_000,
+    late_after_troubles: 30_000_000,
     ..TROUBLED
 };
 

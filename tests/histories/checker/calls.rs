@@ -37,8 +37,6 @@ pub(super) struct Calls {
     pub(super) events: Vec<(usize, What)>,
     /// From when on and until when something was restarted, dead or cut off, in microseconds.
     pub(super) troubles: Vec<(u64, u64)>,
-    /// When something was killed.
-    pub(super) kills: Vec<u64>,
 }
 
 impl Calls {
@@ -47,7 +45,6 @@ impl Calls {
             all: Vec::new(),
             events: Vec::new(),
             troubles: Vec::new(),
-            kills: Vec::new(),
         };
         let mut open = HashMap::new();
         for (index, entry) in history.iter().enumerate() {
@@ -80,9 +77,6 @@ impl Calls {
                     }
                 }
                 Entry::Event { at, what } => {
-                    if *what == What::Killed {
-                        calls.kills.push(*at);
-                    }
                     match what {
                         What::Restarted | What::Killed | What::Cut => {
                             calls.troubles.push((*at, *at))

@@ -28,7 +28,6 @@ pub(super) struct Partition<'a> {
     reading: &'a Reading,
     events: &'a [(usize, What)],
     troubles: &'a [(u64, u64)],
-    kills: &'a [u64],
     rules: Rules,
     owners: Owners,
     records: HashMap<u64, Record>,
@@ -101,7 +100,6 @@ impl<'a> Partition<'a> {
             reading,
             events: &calls.events,
             troubles: &calls.troubles,
-            kills: &calls.kills,
             rules,
             owners: Owners::of(reading),
             records: HashMap::new(),
@@ -344,14 +342,12 @@ impl<'a> Partition<'a> {
         self.committed.killed(self.floor.low());
     }
 
-    /// What was in work when the engine was killed may come late now.
+    /// What was in work in a trouble may come late now.
     fn is_late(&self, now: u64) -> bool {
-        let late = self.rules.late_after_kills;
-        late > 0
-            && self
-                .kills
-                .iter()
-                .any(|kill| *kill <= now && now - kill <= late)
+        let late = self.rules.late_after_troubles;
+        let during =
+            |(began, ended): &(u64, u64)| *began <= now && now <= ended.saturating_add(late);
+        late > 0 && self.troubles.iter().any(during)
     }
 
     /// A seek, which may have gone anywhere, took place between these moments.
