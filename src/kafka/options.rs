@@ -68,6 +68,10 @@ const OWNED: &[(&[&str], &str)] = &[
         &["allow.auto.create.topics"],
         "topics are created by `Kafka::create_topic`",
     ),
+    (
+        &["test.mock.num.brokers"],
+        "each client would have brokers of its own: use `kafka::testing::Cluster`",
+    ),
 ];
 
 /// The largest record that a producer takes where nobody said otherwise. What a topic takes is for its brokers to say.

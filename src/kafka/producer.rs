@@ -142,7 +142,7 @@ async fn checked(shared: &Shared, record: &Record) -> Result<(), Error> {
     if let Some(checked) = check(shared, record) {
         return checked;
     }
-    let known = shared.look_up(&record.topic).await?;
+    let known = shared.look_up_together(&record.topic).await?;
     match record.partition {
         Some(partition) if partition >= known.partitions => Err(Error::UnknownPartition {
             topic: record.topic.clone(),

@@ -10,7 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::util::Timeout;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::consumer::Member;
 use super::fault;
@@ -23,6 +23,8 @@ use crate::sync::{AtomicBool, Mutex, lock};
 
 /// How long to wait before an answer that did not come is asked for again.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Longer than this librdkafka waits for nothing: it counts milliseconds in 32 bits.
+const LONGEST: Duration = Duration::from_millis(2_147_483_647);
 
 pub(super) struct Shared {
     pub(super) brokers: String,
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     /// A client that belongs to no group, for questions.
     asking: Option<Arc<BaseConsumer<Watch>>>,
     topics: Mutex<HashMap<Topic, Known>>,
+    /// What is being asked, for those who want to know the same.
+    looking: Mutex<HashMap<Topic, Answer>>,
     pub(super) core: Mutex<Option<Arc<Core>>>,
     /// Those of the consumers there are.
     seats: Mutex<Vec<Weak<Seat<Member>>>>,
@@ -39,6 +43,9 @@ pub(super) struct Shared {
     /// Whoever waits for something learns of the end.
     pub(super) ending: Notify,
 }
+
+/// What is known of a topic, once that is known.
+type Answer = watch::Receiver<Option<Result<Known, Error>>>;
 
 /// What is known of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +76,11 @@ impl Shared {
     /// Connects, which takes as long as a broker takes to answer.
     pub(super) async fn connect(
         brokers: String,
-        options: Options,
+        mut options: Options,
         mock: Option<Mock>,
     ) -> Result<Arc<Self>, Error> {
         options.check()?;
+        options.request_timeout = options.request_timeout.min(LONGEST);
         if brokers.trim().is_empty() {
             return Err(fault::invalid(
                 "no broker is named: give one as `host:port`",
@@ -102,6 +110,7 @@ impl Shared {
             mock,
             asking: Some(asking),
             topics: Mutex::new(HashMap::new()),
+            looking: Mutex::new(HashMap::new()),
             core: Mutex::new(None),
             seats: Mutex::new(Vec::new()),
             closed: AtomicBool::new(false),
@@ -145,8 +154,8 @@ impl Shared {
     /// Waits for what is on its way, and for consumers to leave.
     pub(super) async fn close(&self) -> Result<(), Error> {
         self.shut();
-        let seats = std::mem::take(&mut *lock(&self.seats));
-        let seats: Vec<_> = seats.iter().filter_map(Weak::upgrade).collect();
+        // Another call, where this one is given up, waits for the same.
+        let seats: Vec<_> = lock(&self.seats).iter().filter_map(Weak::upgrade).collect();
         for seat in &seats {
             seat.shut();
         }
@@ -154,13 +163,15 @@ impl Shared {
         for seat in seats {
             left = left.and(seat.engine().leave().await);
         }
-        let core = lock(&self.core).take();
+        let core = lock(&self.core).clone();
         if let Some(core) = core {
             // What does not arrive within the request timeout has failed by then.
             while core.on_the_way() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
+        let core = lock(&self.core).take();
+        drop(core);
         left
     }
 
@@ -189,7 +200,40 @@ impl Shared {
         self.open()?;
         match self.known(topic) {
             Some(known) => Ok(known),
-            None => self.look_up(topic).await,
+            None => self.look_up_together(topic).await,
+        }
+    }
+
+    /// Asks the cluster about a topic, or waits for the answer to somebody who does: a question takes a thread.
+    pub(super) async fn look_up_together(&self, topic: &Topic) -> Result<Known, Error> {
+        let mut asked_before = true;
+        loop {
+            let (tell, mut told) = {
+                let mut looking = lock(&self.looking);
+                match looking.get(topic).filter(|it| it.has_changed().is_ok()) {
+                    Some(told) => (None, told.clone()),
+                    None => {
+                        let (tell, told) = watch::channel(None);
+                        looking.insert(topic.clone(), told.clone());
+                        (Some(tell), told)
+                    }
+                }
+            };
+            if let Some(tell) = tell {
+                let found = self.look_up(topic).await;
+                lock(&self.looking).remove(topic);
+                tell.send_replace(Some(found.clone()));
+                return found;
+            }
+            let found = told.wait_for(Option::is_some).await;
+            let found = found.ok().and_then(|found| found.clone());
+            match found {
+                // It may have been asked before the topic was created.
+                Some(Err(Error::UnknownTopic { .. })) if asked_before => asked_before = false,
+                Some(found) => return found,
+                // Whoever asked does not want to know any more.
+                None => {}
+            }
         }
     }
 

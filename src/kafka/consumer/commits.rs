@@ -17,6 +17,8 @@ const PACE: Duration = Duration::from_millis(100);
 pub(super) struct Commits {
     wanted: BTreeMap<Place, u64>,
     on_the_way: BTreeMap<Place, u64>,
+    /// A commit has not come back, also if nothing of it is wanted any more.
+    off: bool,
     /// What the cluster has, as far as is known.
     known: BTreeMap<Place, u64>,
     due: Instant,
@@ -31,6 +33,7 @@ impl Commits {
         Self {
             wanted: BTreeMap::new(),
             on_the_way: BTreeMap::new(),
+            off: false,
             known: BTreeMap::new(),
             due: Instant::now(),
             waiting: Vec::new(),
@@ -45,7 +48,7 @@ impl Commits {
     /// Somebody waits until all that is wanted by now is committed.
     pub(super) fn wait(&mut self, reply: Reply, until: Instant) {
         self.waiting.push((reply, until));
-        if self.on_the_way.is_empty() {
+        if !self.off {
             self.due = Instant::now();
         }
     }
@@ -76,23 +79,43 @@ impl Commits {
         }
     }
 
+    /// Those who have waited for long enough are told so.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        for (reply, until) in std::mem::take(&mut self.waiting) {
+            if now < until {
+                self.waiting.push((reply, until));
+            } else {
+                let late = RDKafkaErrorCode::OperationTimedOut;
+                drop(reply.send(Err(fault::engine("committing", late))));
+            }
+        }
+    }
+
+    /// Nothing of this is wanted any more.
+    pub(super) fn abandon(&mut self, why: &Error) {
+        self.wanted.clear();
+        self.on_the_way.clear();
+        self.known.clear();
+        self.fail(why);
+    }
+
     pub(super) fn is_idle(&self) -> bool {
-        self.wanted.is_empty() && self.on_the_way.is_empty()
+        self.wanted.is_empty() && !self.off
     }
 
     pub(super) fn is_on_the_way(&self) -> bool {
-        !self.on_the_way.is_empty()
+        self.off
     }
 
     /// When the next commit is due, if there is one.
     pub(super) fn due(&self) -> Option<Instant> {
         let something = !self.wanted.is_empty() || !self.waiting.is_empty();
-        (self.on_the_way.is_empty() && something).then_some(self.due)
+        (!self.off && something).then_some(self.due)
     }
 
     /// Whether answers should be taken now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.on_the_way.is_empty() && now >= self.due
+        !self.off && now >= self.due
     }
 
     /// What is to be committed now. Nothing: all who waited have what they waited for.
@@ -104,6 +127,7 @@ impl Commits {
             return Vec::new();
         }
         self.due = now + PACE;
+        self.off = true;
         self.on_the_way = std::mem::take(&mut self.wanted);
         self.riding.append(&mut self.waiting);
         self.on_the_way.iter().map(|(&at, &to)| (at, to)).collect()
@@ -115,6 +139,7 @@ impl Commits {
         failed: &BTreeMap<Place, RDKafkaErrorCode>,
         now: Instant,
     ) -> Option<RDKafkaErrorCode> {
+        self.off = false;
         for (place, offset) in std::mem::take(&mut self.on_the_way) {
             if failed.contains_key(&place) {
                 self.wanted.entry(place).or_insert(offset);
@@ -182,6 +207,27 @@ mod tests {
         assert!(told.try_recv().unwrap().is_ok());
         assert_eq!((commits.known(A), commits.known(B)), (Some(3), Some(5)));
         assert!(commits.is_idle());
+    }
+
+    // guarantee: K1
+    #[test]
+    fn one_that_is_forgotten_is_still_on_its_way() {
+        let now = Instant::now();
+        let mut commits = Commits::new();
+        commits.want(A, 3);
+        commits.take_off(now);
+        assert!(commits.forget(A));
+        assert!(commits.is_on_the_way() && !commits.is_idle());
+        commits.want(B, 4);
+        let (reply, mut told) = oneshot::channel();
+        commits.wait(reply, now + Duration::from_secs(9));
+        assert!(!commits.is_due(now + Duration::from_secs(1)));
+        assert_eq!(commits.landed(&BTreeMap::new(), now), None);
+        assert!(told.try_recv().is_err(), "this one has not gone yet");
+        assert_eq!((commits.known(A), commits.known(B)), (None, None));
+        assert_eq!(commits.take_off(now), [(B, 4)]);
+        commits.landed(&BTreeMap::new(), now);
+        assert!(told.try_recv().unwrap().is_ok());
     }
 
     #[test]

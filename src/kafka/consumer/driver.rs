@@ -1,7 +1,7 @@
 //! A consumer's thread: it feeds the seat, commits, and takes and gives up partitions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,19 +27,23 @@ use crate::kafka::format::Copier;
 const IDLE: Duration = Duration::from_millis(100);
 /// How long a question may keep the thread from its other work.
 pub(super) const QUESTION: Duration = Duration::from_secs(1);
+/// How long others wait for the last commit of a member that is silent.
+pub(super) const SOON: Duration = Duration::from_millis(200);
 /// How long the last commit may take.
 const LAST: Duration = Duration::from_secs(10);
 pub(super) const READING: &str = "reading";
 const COMMITTING: &str = "committing";
 
 pub(super) struct Driver {
+    _closing: Closing,
     pub(super) seat: Arc<Seat<Member>>,
     link: Arc<Link>,
     pub(super) client: Arc<BaseConsumer<Says>>,
     /// Partitions that are read, each from a queue of its own.
     pub(super) slots: Vec<Slot>,
-    /// Partitions that were given up for a moment, and where reading stood. Most often they come back.
-    pub(super) kept: BTreeMap<Place, u64>,
+    /// Partitions that were given up for a moment, with the epoch and where reading stood. Most often they come
+    /// back.
+    pub(super) kept: BTreeMap<Place, (u64, u64)>,
     pub(super) hand: Hand,
     pub(super) commits: Commits,
     committer: mpsc::Sender<Job>,
@@ -66,6 +70,7 @@ pub(super) fn start(
     let link = Arc::clone(&seat.engine().link);
     let committer = committer::start(Arc::clone(&client), Arc::clone(&link))?;
     let driver = Driver {
+        _closing: Closing(Arc::downgrade(&client)),
         link,
         seat,
         client,
@@ -106,6 +111,19 @@ impl Drop for End {
     }
 }
 
+/// Where the thread panics, nobody answers any more what the client asks at its end, and waits for.
+struct Closing(Weak<BaseConsumer<Says>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            if let Some(client) = self.0.upgrade() {
+                client.context().close();
+            }
+        }
+    }
+}
+
 impl Driver {
     fn run(mut self) -> Result<(), Error> {
         loop {
@@ -119,13 +137,19 @@ impl Driver {
                 self.hear(said);
             }
             if let Some(error) = self.failed.take() {
+                self.settle(&Err(error.clone()));
                 self.seat.fail(error);
                 return self.leave();
             }
             match self.seat.standing() {
                 Standing::Left => return self.leave(),
-                Standing::Silent if self.joined => self.step_aside(),
-                Standing::Present if !self.joined && !self.topics.is_empty() => self.join(),
+                Standing::Silent if self.joined => self.step_aside(SOON),
+                // A commit that is still on its way would be made in the name of the generation to come.
+                Standing::Present
+                    if !self.joined && !self.topics.is_empty() && !self.commits.is_on_the_way() =>
+                {
+                    self.join();
+                }
                 Standing::Silent | Standing::Present => {}
             }
             let busy = self.feed();
@@ -140,7 +164,11 @@ impl Driver {
     }
 
     fn pause(&self, now: Instant) -> Duration {
-        let due = [self.commits.due(), self.hand.due()];
+        let commits = self.commits.due().filter(|_| self.kept.is_empty());
+        // Its coming back wakes this thread.
+        let waits = self.commits.is_on_the_way();
+        let hand = self.hand.due().filter(|&due| due > now || !waits);
+        let due = [commits, hand];
         let due = due.into_iter().flatten().min();
         due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE))
     }
@@ -156,7 +184,7 @@ impl Driver {
                 }
                 self.settling.push(reply);
                 if self.topics.is_empty() {
-                    self.step_aside();
+                    self.step_aside(QUESTION);
                     self.settle(&Ok(()));
                 } else if !same {
                     self.join();
@@ -190,9 +218,13 @@ impl Driver {
     }
 
     /// Gives everything up and leaves the group, for a while.
-    fn step_aside(&mut self) {
+    pub(super) fn step_aside(&mut self, within: Duration) {
         self.give_up();
-        self.commit_now(Instant::now());
+        // The group takes no commits of those who have left.
+        if let Err(error) = self.finish(Instant::now() + within) {
+            self.commits.abandon(&error);
+            self.report(error);
+        }
         self.clear();
         if self.joined {
             self.client.unsubscribe();
@@ -291,7 +323,10 @@ impl Driver {
 
     /// Commits, if it is time to.
     fn commit(&mut self, now: Instant) {
-        if self.commits.is_due(now) {
+        if !self.kept.is_empty() {
+            // Nobody knows yet whose these are. The group would take offsets of what is somebody else's by now.
+            self.commits.give_up(now);
+        } else if self.commits.is_due(now) {
             self.take_answers();
             self.commit_now(now);
         }
@@ -347,30 +382,48 @@ impl Driver {
         }
     }
 
+    /// Waits until all is committed.
+    fn finish(&mut self, until: Instant) -> Result<(), Error> {
+        let how = self.finish_by(until);
+        // There may be orders.
+        self.link.ring();
+        how
+    }
+
+    fn finish_by(&mut self, until: Instant) -> Result<(), Error> {
+        let mut first = true;
+        while !self.commits.is_idle() {
+            let now = Instant::now();
+            if now >= until {
+                let late = KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut);
+                return Err(fault::engine(COMMITTING, late));
+            }
+            if first || self.commits.is_due(now) {
+                self.commit_now(now);
+                first = false;
+            }
+            drop(self.client.poll(Duration::ZERO));
+            for said in self.link.said() {
+                // What the group wants is answered by giving everything up.
+                match said {
+                    Said::Committed(failed) => self.came_back(failed),
+                    Said::Trouble(code, reason) => self.trouble(code, reason),
+                    Said::Assign(_) | Said::Revoke { .. } => {}
+                }
+            }
+            if let Some(error) = self.failed.clone() {
+                return Err(error);
+            }
+            self.link.wait(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Commits, and leaves the group for good.
     fn leave(mut self) -> Result<(), Error> {
         self.give_up();
         let until = Instant::now() + self.seat.engine().timeout().min(LAST);
-        let mut how = Ok(());
-        while !self.commits.is_idle() && how.is_ok() {
-            let now = Instant::now();
-            self.commit_now(now);
-            drop(self.client.poll(Duration::ZERO));
-            for said in self.link.take().1 {
-                if let Said::Committed(failed) = said {
-                    self.came_back(failed);
-                }
-            }
-            if let Some(error) = self.failed.take() {
-                how = Err(error);
-            } else if now >= until {
-                how = Err(fault::engine(
-                    COMMITTING,
-                    KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut),
-                ));
-            }
-            self.link.wait(Duration::from_millis(10));
-        }
+        let how = self.finish(until);
         self.clear();
         let Self {
             client, committer, ..

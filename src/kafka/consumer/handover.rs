@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::util::Timeout;
 
-use super::driver::{Driver, QUESTION};
+use super::driver::{Driver, QUESTION, SOON};
 use super::member::committed;
 use super::slot::{Slot, out_of_range};
 use super::starts;
@@ -74,8 +74,8 @@ struct Begin {
     partition: u32,
     start: u64,
     committed: Option<u64>,
-    /// It was here before, and goes on.
-    stays: bool,
+    /// It was here before, and goes on in this epoch. A seek that is on its way brings another one.
+    stays: Option<u64>,
     event: Option<Event>,
 }
 
@@ -89,7 +89,13 @@ impl Driver {
                 self.seat.revoke(place);
                 self.forget(place);
             }
-            self.clear();
+            if self.commits.is_on_the_way() {
+                self.slots.clear();
+                self.kept.clear();
+                self.hand = Hand::Committing(Instant::now());
+            } else {
+                self.clear();
+            }
             self.report(fault::because(
                 READING_ON,
                 "the group has gone on without this member, and gave its partitions to others",
@@ -128,7 +134,7 @@ impl Driver {
             .into_iter()
             .partition(|(place, _)| places.contains(place));
         self.kept = here;
-        let gone: BTreeMap<Place, u64> = gone;
+        let gone: BTreeMap<_, _> = gone;
         for place in gone.into_keys() {
             self.seat.revoke(place);
             self.forget(place);
@@ -153,15 +159,22 @@ impl Driver {
             }
             Hand::Committing(until) => {
                 let over = now >= *until;
-                if over && !self.commits.is_idle() {
+                if over && !self.commits.is_on_the_way() && !self.commits.is_idle() {
                     self.report(fault::because(
                         "committing",
                         "it took too long; what was acknowledged last may be delivered again",
                     ));
                 }
-                if over || self.commits.is_idle() {
+                // One that is still on its way would be made in the name of the generation that follows, over what others
+                // have committed by then. Without its coordinator the group does not go on anyway.
+                let settled = self.commits.is_idle() || over && !self.commits.is_on_the_way();
+                if settled {
                     self.hand = Hand::Still;
-                    self.kept = self.slots.drain(..).map(|it| (it.place, it.next)).collect();
+                    self.kept = self
+                        .slots
+                        .drain(..)
+                        .map(|it| (it.place, (it.epoch, it.next)))
+                        .collect();
                     self.unassign();
                 } else {
                     self.commit_now(now);
@@ -211,16 +224,16 @@ impl Driver {
                 partition: *partition,
                 start: 0,
                 committed,
-                stays: false,
+                stays: None,
                 event: None,
             };
             let here = granted.get(&place) == Some(&true);
             // Whoever had it meanwhile and acknowledged something has committed something else.
             let alone = self.commits.known(place) == committed;
             match self.kept.get(&place).filter(|_| here && alone) {
-                Some(&next) => {
+                Some(&(epoch, next)) => {
                     begin.start = next;
-                    begin.stays = true;
+                    begin.stays = Some(epoch);
                 }
                 None => {
                     let start = committed.map_or_else(|| self.seat.config().start, Start::Offset);
@@ -240,7 +253,7 @@ impl Driver {
     }
 
     fn begin(&mut self, beginnings: Vec<Begin>) {
-        let stay: Vec<_> = beginnings.iter().filter(|it| it.stays).collect();
+        let stay: Vec<_> = beginnings.iter().filter(|it| it.stays.is_some()).collect();
         for (place, _) in self.seat.granted() {
             if !stay.iter().any(|it| it.place == place) {
                 self.seat.revoke(place);
@@ -250,9 +263,11 @@ impl Driver {
         self.kept.clear();
         self.slots.clear();
         let mut list = TopicPartitionList::with_capacity(beginnings.len());
+        let mut again = false;
         for begin in beginnings {
-            if let Err(error) = self.open(begin, &mut list) {
-                self.report(fault::engine(TAKING, error));
+            match self.open(begin, &mut list) {
+                Ok(missed) => again |= missed,
+                Err(error) => self.report(fault::engine(TAKING, error)),
             }
         }
         self.hand = Hand::Still;
@@ -262,21 +277,24 @@ impl Driver {
         self.own = false;
         self.up();
         self.settle(&Ok(()));
+        if again {
+            self.step_aside(SOON);
+        }
     }
 
-    /// Makes a partition the seat's, and gives it a queue.
-    fn open(&mut self, begin: Begin, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    /// Makes a partition the seat's, and gives it a queue. Answers whether it should be asked for again.
+    fn open(&mut self, begin: Begin, list: &mut TopicPartitionList) -> KafkaResult<bool> {
         let place = begin.place;
-        let epoch = if begin.stays {
+        let epoch = if let Some(epoch) = begin.stays {
             self.seat.keep(place);
-            self.seat.epoch(place)
+            Some(epoch)
         } else {
             self.commits.learn(place, begin.committed);
             self.seat.grant(place, begin.start, begin.committed)
         };
-        // The seat does not want it any more: the group will learn of that.
+        // The seat does not want it any more, of which the group will learn, or was silent for too long just now.
         let Some(epoch) = epoch else {
-            return Ok(());
+            return Ok(self.seat.subscription().contains(&begin.topic));
         };
         if let Some(event) = begin.event {
             self.seat.report(event);
@@ -290,7 +308,7 @@ impl Driver {
         let slot = Slot::new(place, begin.topic, partition, queue, at, link);
         list.add_partition_offset(&slot.topic, partition, slot.offset())?;
         self.slots.push(slot);
-        Ok(())
+        Ok(false)
     }
 }
 

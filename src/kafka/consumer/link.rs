@@ -114,6 +114,14 @@ impl Link {
         )
     }
 
+    /// Takes what librdkafka has said, and leaves the orders.
+    pub(super) fn said(&self) -> VecDeque<Said> {
+        self.nudged.store(false, Ordering::Release);
+        let mut inbox = lock(&self.inbox);
+        inbox.rung = false;
+        std::mem::take(&mut inbox.said)
+    }
+
     /// Waits until something comes, or this time is over.
     pub(super) fn wait(&self, time: Duration) {
         let mut inbox = lock(&self.inbox);

@@ -25,6 +25,9 @@ use crate::sync::{Mutex, lock};
 /// by their brokers, for others to join.
 const SETTLING: Duration = Duration::from_secs(6);
 
+/// The longest session. With the patience of a handover it is still within what brokers take.
+const LONGEST: Duration = Duration::from_secs(8 * 3600);
+
 pub(crate) struct Member {
     shared: Arc<Shared>,
     config: ConsumerConfig,
@@ -55,12 +58,16 @@ impl Member {
 
     /// How long a partition that is to be given up may keep what is in hand.
     pub(super) fn patience(&self) -> Duration {
-        self.config.ack_wait.min(self.config.session_timeout)
+        self.config.ack_wait.min(self.session())
+    }
+
+    fn session(&self) -> Duration {
+        self.config.session_timeout.min(LONGEST)
     }
 
     fn client(&self) -> ClientConfig {
         let options = &self.shared.options;
-        let session = self.config.session_timeout;
+        let session = self.session();
         let mut config = options.client(&self.shared.brokers);
         config.set("group.id", &self.config.group);
         config.set("enable.auto.commit", "false");

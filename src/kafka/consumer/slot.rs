@@ -160,7 +160,7 @@ impl Driver {
             slot.next = to;
             slot.sought = Some(Instant::now());
         } else if let Some(next) = self.kept.get_mut(&place) {
-            *next = to;
+            *next = (epoch, to);
         }
         self.seek_again();
     }

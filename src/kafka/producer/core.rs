@@ -1,5 +1,6 @@
 //! The client that all producers of a connection share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -66,6 +67,8 @@ impl Core {
                 || Arc::strong_count(&polled) > 1
             {
                 polled.poll(TURN);
+                // A report comes before its record has made room: who was woken by the last one may have found none.
+                polled.context().tell_of_room();
             }
         });
         spawned.map_err(|error| fault::engine("starting a thread", error))?;
@@ -145,6 +148,16 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// There may be room for those who wait for it.
+    fn tell_of_room(&self) {
+        if self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst) {
+            // Wakers are strangers here too.
+            drop(catch_unwind(AssertUnwindSafe(|| {
+                self.room.notify_waiters()
+            })));
+        }
+    }
+
     /// An error about a record, in the broker's words.
     fn error(&self, error: &KafkaError, record: &Record) -> Error {
         use RDKafkaErrorCode as Code;
@@ -222,13 +235,17 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Arc<Lane>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, lane: Arc<Lane>) {
-        match report {
-            Ok(message) => lane.flight.landed(lane.places.then(|| place(message))),
-            Err((error, message)) => self.failed(error, message, &lane),
-        }
-        if self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst) {
-            self.room.notify_waiters();
-        }
+        // Wakers are strangers. This thread has everybody's reports to take.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            match report {
+                Ok(message) => lane.flight.landed(lane.places.then(|| place(message))),
+                Err((error, message)) => self.failed(error, message, &lane),
+            }
+            drop(lane);
+        }));
+        // A panic was said by its hook.
+        drop(told);
+        self.tell_of_room();
     }
 }
 
