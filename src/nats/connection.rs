@@ -28,6 +28,9 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long JetStream may take to come up after the server did.
 const COMING_UP: Duration = Duration::from_secs(2);
+/// Longer is for ever, and beyond the clock's reach.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// A connection to NATS.
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -66,8 +69,9 @@ impl Drop for Guest {
 }
 
 impl Connection {
-    pub(crate) async fn open(url: &str, options: Options) -> Result<Self, Error> {
+    pub(crate) async fn open(url: &str, mut options: Options) -> Result<Self, Error> {
         options.check()?;
+        options.request_timeout = options.request_timeout.min(FAR);
         let servers = servers(url)?;
         let feeds = Arc::new(Feeds::default());
         let over = Arc::new(AtomicBool::new(false));

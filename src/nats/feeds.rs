@@ -29,7 +29,14 @@ struct State {
 
 impl Feeds {
     pub(crate) fn add(&self, events: WeakProducer<Event>) {
-        lock(&self.state).feeds.push(events);
+        let mut state = lock(&self.state);
+        let feeds = std::mem::take(&mut state.feeds).into_iter();
+        let (gone, living): (Vec<_>, Vec<_>) = feeds.partition(WeakProducer::is_closed);
+        state.feeds = living;
+        state.feeds.push(events);
+        drop(state);
+        // What nobody has read goes with them.
+        drop(gone);
     }
 
     /// What the client says.

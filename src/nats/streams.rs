@@ -44,7 +44,11 @@ impl Connection {
             record: None,
         };
         let state = match found.await? {
-            Ok(found) => TopicState::of(&found.cached_info().config),
+            Ok(found) => {
+                let info = found.cached_info();
+                let created = info.created.unix_timestamp_nanos();
+                TopicState::of(&info.config).map(|topic| topic.created_at(created))
+            }
             Err(error) if is_unknown(&error) => None,
             Err(error) => return Err(engine_error("looking up a topic", error)),
         };

@@ -33,6 +33,8 @@ pub(crate) struct TopicState {
     pub(crate) name: Topic,
     /// The name of its stream.
     pub(crate) stream: String,
+    /// When the stream was created, in nanoseconds, where that is known: another of the same name has other records.
+    pub(crate) created: Option<i128>,
     /// The subject of each partition.
     pub(crate) subjects: Box<[Subject]>,
     /// The largest record, by [`Record::size`].
@@ -58,12 +60,18 @@ impl TopicState {
         Some(Self {
             name: Topic::from(name).fixed(),
             stream: config.name.clone(),
+            created: None,
             subjects,
             max_record_bytes: max_record_bytes(config),
             max_message_bytes: max_message_bytes(config).unwrap_or(usize::MAX),
             remembers: config.duplicate_window,
             turn: AtomicU64::new(0),
         })
+    }
+
+    pub(crate) fn created_at(mut self, nanoseconds: i128) -> Self {
+        self.created = Some(nanoseconds);
+        self
     }
 
     pub(crate) fn partitions(&self) -> u32 {

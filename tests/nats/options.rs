@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pushpull::broker::{Error, Producer, Record, TopicConfig};
+use pushpull::broker::{
+    Consumer as _, ConsumerConfig, Error, Producer, Record, Start, TopicConfig,
+};
 use pushpull::nats::{Nats, Options};
 
 use crate::kit::*;
@@ -182,4 +184,24 @@ fn without_jetstream(server: &Server) -> &'static str {
     let text = "accounts { BARE { users: [ { user: u, password: p } ] } }\nno_auth_user: u";
     std::fs::write(&config, text).unwrap();
     Box::leak(config.to_str().unwrap().into())
+}
+
+#[tokio::test]
+async fn a_request_may_take_for_ever() {
+    need_server!();
+    let server = Server::start();
+    let options = Options::new().request_timeout(Duration::MAX);
+    works(&server.url(), options.clone()).await;
+    let nats = connect_with(&server.url(), options).await;
+    let config = ConsumerConfig::group("g").session_timeout(Duration::MAX);
+    let consumer = nats.consumer(config.ack_wait(Duration::MAX));
+    consumer.subscribe(["t"]).await.unwrap();
+    for delivery in take(&consumer, 1).await {
+        consumer.ack(&delivery).await.unwrap();
+    }
+    consumer.commit().await.unwrap();
+    consumer.seek("t", 0, Start::Earliest).await.unwrap();
+    consumer.commit().await.unwrap();
+    consumer.close().await.unwrap();
+    nats.close().await.unwrap();
 }

@@ -122,3 +122,23 @@ async fn a_place_that_is_not_there_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_was_acknowledged_before_a_seek_is_not_done_behind_it() {
+    // guarantee: K1 K5
+    need_server!();
+    within(LONG, async {
+        let (_server, nats) = twenty().await;
+        let one = member(&nats).await;
+        for delivery in take(&one, 10).await {
+            one.ack(&delivery).await.unwrap();
+        }
+        one.seek("t", 0, Start::Earliest).await.unwrap();
+        let again = take(&one, 10).await;
+        // This stores what was answered: nothing, since the seek.
+        assert_eq!(one.lag("t", 0).await.unwrap(), 20);
+        one.ack(&again[0]).await.unwrap();
+        assert_eq!(one.lag("t", 0).await.unwrap(), 19);
+    })
+    .await;
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use pushpull::broker::{Error, Producer, Record, TopicConfig, WhenFull};
+use pushpull::broker::{
+    Consumer as _, ConsumerConfig, Error, Producer, Record, TopicConfig, WhenFull,
+};
 use pushpull::nats::Options;
 
 use crate::kit::*;
@@ -162,4 +164,37 @@ async fn what_cannot_be_is_refused() {
         matches!(unknown, Err(Error::UnknownTopic { .. })),
         "{unknown:?}"
     );
+}
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_and_created_again_is_read_from_its_beginning() {
+    // guarantee: K1
+    need_server!();
+    within(LONG, async {
+        let server = Server::start();
+        let nats = connect(&server.url()).await;
+        let config = TopicConfig::partitions(1);
+        nats.create_topic("t", config.clone()).await.unwrap();
+        let producer = nats.producer();
+        producer.push_many(&mut records("t", 0..20)).await.unwrap();
+        let consumer = nats.consumer(ConsumerConfig::group("g"));
+        consumer.subscribe(["t"]).await.unwrap();
+        take(&consumer, 20).await;
+        consumer.commit().await.unwrap();
+        // Once it is shorter than what was read of the old one, and once longer.
+        for more in [5, 30] {
+            context(&server).await.delete_stream("t").await.unwrap();
+            nats.create_topic("t", config.clone()).await.unwrap();
+            producer
+                .push_many(&mut records("t", 0..more))
+                .await
+                .unwrap();
+            for (n, delivery) in take(&consumer, more).await.iter().enumerate() {
+                assert_eq!(delivery.record.value, format!("n/{n}"));
+            }
+            consumer.commit().await.unwrap();
+            assert_eq!(consumer.lag("t", 0).await.unwrap(), 0);
+        }
+    })
+    .await;
 }

@@ -104,8 +104,9 @@ pub(crate) struct Arrival<T> {
 /// What the engine has to be told.
 #[derive(Debug)]
 pub(crate) struct Answers<T> {
-    /// Arrivals that are done with, in the order of the answers; only for engines with [`SINGLE`](Engine::SINGLE) answers.
-    pub(crate) done: Vec<(Place, u64, T)>,
+    /// Arrivals that are done with, in the order of the answers, with the epoch they belong to; only for engines with
+    /// [`SINGLE`](Engine::SINGLE) answers.
+    pub(crate) done: Vec<(Place, u64, u64, T)>,
     /// Committed offsets that moved (backwards after a seek), with the epoch they belong to. Each place once.
     pub(crate) committed: Vec<(Place, u64, u64)>,
 }

@@ -109,11 +109,12 @@ impl<E: Engine> Seat<E> {
                 left: Vec::new(),
             };
             let all = std::mem::take(&mut state.done);
-            for (at, offset, ticket) in all {
-                if at == place {
+            let epoch = state.windows.get(&place).map(|window| window.epoch);
+            for (at, of, offset, ticket) in all {
+                if at != place {
+                    state.done.push((at, of, offset, ticket));
+                } else if epoch == Some(of) {
                     remains.done.push((offset, ticket));
-                } else {
-                    state.done.push((at, offset, ticket));
                 }
             }
             let Some(mut window) = state.windows.remove(&place) else {
@@ -170,7 +171,7 @@ impl<E: Engine> Seat<E> {
                     Known::Done(offset, ticket, record) => {
                         known.push(record);
                         if E::SINGLE {
-                            done.push((place, offset, ticket));
+                            done.push((place, epoch, offset, ticket));
                         }
                     }
                 }
@@ -254,11 +255,14 @@ impl<T> State<T> {
         if !E::SINGLE {
             return;
         }
-        let held = self.windows.get_mut(&place);
-        if let Some(held) = held.and_then(|window| window.get_mut(index)) {
+        let Some(window) = self.windows.get_mut(&place) else {
+            return;
+        };
+        let epoch = window.epoch;
+        if let Some(held) = window.get_mut(index) {
             let ticket = held.ticket.take();
             self.done
-                .extend(ticket.map(|ticket| (place, held.offset, ticket)));
+                .extend(ticket.map(|ticket| (place, epoch, held.offset, ticket)));
         }
     }
 

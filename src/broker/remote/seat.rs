@@ -43,8 +43,8 @@ pub(super) struct State<T> {
     pub(super) windows: BTreeMap<Place, Window<T>>,
     /// Retired, and something was in hand when that was looked at last.
     pub(super) retired: Vec<Place>,
-    /// What the engine takes as its answers.
-    pub(super) done: Vec<(Place, u64, T)>,
+    /// What the engine takes as its answers: epochs, offsets and tickets.
+    pub(super) done: Vec<(Place, u64, u64, T)>,
     pub(super) moved: Vec<Place>,
     /// The engine knows that there are answers.
     pub(super) nudged: bool,

@@ -224,7 +224,7 @@ where
         let done = answers
             .done
             .into_iter()
-            .map(|(_, offset, ticket)| (offset, ticket));
+            .map(|(_, _, offset, ticket)| (offset, ticket));
         let committed = answers.committed.into_iter().map(|(_, _, offset)| offset);
         (done.collect(), committed.collect())
     }

@@ -28,8 +28,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct Acks {
     queue: VecDeque<Answer>,
-    /// The last acknowledgement that was sent in each partition since all was known to be stored.
-    sent: HashMap<Place, Subject>,
+    /// The last acknowledgement that was sent in each partition since all was known to be stored, and its epoch.
+    sent: HashMap<Place, (u64, Subject)>,
     /// The committed offsets since then, and the epochs that they belong to.
     committed: HashMap<Place, (u64, u64)>,
     /// The connection over which the first of them went.
@@ -39,7 +39,8 @@ pub(super) struct Acks {
 }
 
 enum Answer {
-    Ack(Place, Subject),
+    /// With its epoch.
+    Ack(Place, u64, Subject),
     /// A place that was sought, and of which nothing was acknowledged.
     Place(Place, u64),
 }
@@ -50,7 +51,7 @@ impl Acks {
         let answers = seat.answers();
         let acks = answers.done.into_iter();
         self.queue
-            .extend(acks.map(|(place, _offset, ticket)| Answer::Ack(place, ticket)));
+            .extend(acks.map(|(place, epoch, _offset, ticket)| Answer::Ack(place, epoch, ticket)));
         for (place, epoch, offset) in answers.committed {
             self.committed.insert(place, (offset, epoch));
             if engine.sought_to(place) == Some((epoch, offset)) {
@@ -60,17 +61,19 @@ impl Acks {
     }
 
     /// Sends what was taken. What was not sent when this is dropped is still there.
-    pub(super) async fn send(&mut self, engine: &Engine) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, engine: &Engine, seat: &Seat) -> Result<(), Error> {
         let client = &engine.connection.client;
         while let Some(answer) = self.queue.front() {
             match answer {
-                Answer::Ack(place, subject) => {
+                // Behind a seek it would answer for a delivery there, and so it would with somebody else's.
+                Answer::Ack(place, epoch, _) if !engine.is_current(seat, *place, *epoch) => {}
+                Answer::Ack(place, epoch, subject) => {
                     let sent = client.publish(subject.clone(), Bytes::new()).await;
                     sent.map_err(|error| engine_error(ACTION, error))?;
                     if self.connection.is_none() {
                         self.connection = Some(connects(engine));
                     }
-                    self.sent.insert(*place, subject.clone());
+                    self.sent.insert(*place, (*epoch, subject.clone()));
                 }
                 Answer::Place(place, to) => {
                     let (stored, note) = oneshot::channel();
@@ -87,15 +90,13 @@ impl Acks {
 
     /// Waits until the server has what was sent.
     pub(super) async fn sync(&mut self, engine: &Engine, seat: &Seat) -> Result<(), Error> {
-        for note in &mut self.notes {
-            // Dropped where the partition was lost.
-            let _stored = note.await;
-        }
-        self.notes.clear();
+        all(&mut self.notes).await;
         let client = &engine.connection.client;
         let within = engine.connection.options.request_timeout;
-        for subject in self.sent.values() {
-            while let Err(error) = client.request(subject.clone(), Bytes::new()).await {
+        for (&place, (epoch, subject)) in &self.sent {
+            while engine.is_current(seat, place, *epoch) {
+                let asked = client.request(subject.clone(), Bytes::new());
+                let Err(error) = asked.await else { break };
                 engine.connection.check()?;
                 if !engine.is_running() {
                     return Err(engine_error(ACTION, error));
@@ -136,7 +137,7 @@ impl Acks {
         let (_topic, durable) = engine.durable(&part).await?;
         loop {
             self.take(engine, seat);
-            self.send(engine).await?;
+            self.send(engine, seat).await?;
             let durable = &durable;
             let shown = until(Instant::now() + AGAIN * 2, || async move {
                 // What was lost meanwhile is no longer this consumer's to store.
@@ -155,7 +156,36 @@ impl Acks {
     }
 }
 
+/// Waits for all of these. Those that were waited for are gone when this is dropped.
+async fn all(notes: &mut Vec<oneshot::Receiver<()>>) {
+    while let Some(note) = notes.last_mut() {
+        // Dropped where the partition was lost.
+        let _stored = note.await;
+        notes.pop();
+    }
+}
+
 fn connects(engine: &Engine) -> u64 {
     let statistics = engine.connection.client.statistics();
     statistics.connects.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn who_stopped_waiting_for_notes_can_wait_again() {
+        let (first, note) = oneshot::channel();
+        let (second, other) = oneshot::channel();
+        let mut notes = vec![note, other];
+        second.send(()).unwrap();
+        assert!(all(&mut notes).now_or_never().is_none());
+        assert!(all(&mut notes).now_or_never().is_none());
+        drop(first);
+        assert!(all(&mut notes).now_or_never().is_some());
+        assert!(notes.is_empty());
+    }
 }

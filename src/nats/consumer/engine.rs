@@ -45,6 +45,8 @@ pub(crate) struct Engine {
     feeds: Mutex<HashMap<Place, mpsc::UnboundedSender<Order>>>,
     /// The last seeks: their epochs, and where they went.
     places: Mutex<HashMap<Place, (u64, u64)>>,
+    /// Since which epoch a durable is where it is, and this consumer's: what was delivered before is answered no more.
+    moved: Mutex<HashMap<Place, u64>>,
     /// Seeks that are not done yet, by their epochs.
     seeks: Mutex<HashMap<Place, u64>>,
     sought: Notify,
@@ -91,6 +93,7 @@ impl Engine {
             attentive: AtomicBool::new(true),
             feeds: Mutex::default(),
             places: Mutex::default(),
+            moved: Mutex::default(),
             seeks: Mutex::default(),
             sought: Notify::new(),
             acks: tokio::sync::Mutex::default(),
@@ -129,6 +132,17 @@ impl Engine {
         self.sought.notify_waiters();
     }
 
+    /// From now on, the server would take answers to what was delivered before this epoch for others.
+    pub(super) fn moves(&self, place: Place, epoch: u64) {
+        lock(&self.moved).insert(place, epoch);
+    }
+
+    /// Whether the server may hear of an answer.
+    pub(super) fn is_current(&self, seat: &Seat, place: Place, epoch: u64) -> bool {
+        let moved = lock(&self.moved).get(&place).copied();
+        seat.epoch(place).is_some() && moved.is_none_or(|moved| epoch >= moved)
+    }
+
     /// The last seek in a partition: its epoch, and where it went.
     pub(super) fn sought_to(&self, place: Place) -> Option<(u64, u64)> {
         lock(&self.places).get(&place).copied()
@@ -147,7 +161,7 @@ impl Engine {
     pub(super) async fn send_answers(&self, seat: &Seat) -> Result<(), Error> {
         let mut acks = self.acks.lock().await;
         acks.take(self, seat);
-        acks.send(self).await
+        acks.send(self, seat).await
     }
 
     /// The same, and waits until the server has them.
@@ -157,7 +171,7 @@ impl Engine {
         let stored = async {
             let mut acks = self.acks.lock().await;
             acks.take(self, seat);
-            acks.send(self).await?;
+            acks.send(self, seat).await?;
             acks.sync(self, seat).await
         };
         let stored = timeout(within, stored).await;

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::broker::remote::{Arrival, Place};
-use crate::broker::{Error, Event};
+use crate::broker::{Error, Event, Start};
 use crate::nats::lease::{Note, Part};
 use crate::nats::topic::TopicState;
 use crate::nats::trouble::engine_error;
@@ -30,6 +30,8 @@ pub(super) enum Ask {
         stand: Stand,
         granted: oneshot::Sender<u64>,
     },
+    /// The partition is to be opened anew.
+    Close(Part),
     /// Something is to be written into the lease.
     Note {
         part: Part,
@@ -132,13 +134,15 @@ impl Feed {
         let info = durable.quiet_info(connection, self.expires).await?;
         let Some(info) = info else {
             let known = note.home.or(note.committed);
+            let partition = self.part.partition;
+            let resolve = |start| durable::resolve(connection, &topic, partition, start, true);
             let start = match known {
-                Some(known) => known,
-                None => {
-                    let partition = self.part.partition;
-                    let start = self.engine.start;
-                    durable::resolve(connection, &topic, partition, start, true).await?
+                // Of another stream, which had the topic's name before.
+                Some(known) if known > resolve(Start::Latest).await? => {
+                    resolve(Start::Earliest).await?
                 }
+                Some(known) => known,
+                None => resolve(self.engine.start).await?,
             };
             durable.create(connection, start).await?;
             let committed = note.committed;
@@ -383,6 +387,9 @@ impl Reading {
         let connection = Arc::clone(&self.feed.engine.connection);
         let info = self.durable.quiet_info(&connection, self.feed.expires);
         let Some(info) = info.await? else {
+            if connection.look_up(&self.topic.name).await?.created != self.topic.created {
+                return Err(self.begin_anew().await);
+            }
             let committed = self.committed().await;
             let remade = self.feed.remake(&self.durable, low, committed).await;
             remade.map_err(Stop::from)??;
@@ -410,6 +417,23 @@ impl Reading {
         Ok(())
     }
 
+    /// Has the partition opened anew: what was delivered is of a topic that is no more.
+    async fn begin_anew(&mut self) -> Stop {
+        let what = "the topic was deleted and created again: the group begins at its beginning";
+        let error = engine_error("reading from the durable of a group", what);
+        self.feed.seat.report(Event::Failed(error));
+        let note = Note {
+            home: Some(1),
+            committed: None,
+            unread: Vec::new(),
+        };
+        if self.feed.write(note).await.is_ok() {
+            // Where the member is gone, so is the partition.
+            let _gone = self.feed.member.send(Ask::Close(self.feed.part.clone()));
+        }
+        Stop::Lost
+    }
+
     /// Goes on elsewhere: with a durable that begins there. Whoever owns the partition next, without anything having been
     /// acknowledged there, finds in the lease where the group was.
     async fn seek(&mut self, to: u64, epoch: u64) -> Result<(), Stop> {
@@ -424,6 +448,7 @@ impl Reading {
         self.feed.note = note.clone();
         self.feed.write(note).await?;
         let connection = Arc::clone(&self.feed.engine.connection);
+        self.feed.engine.moves(self.feed.place, epoch);
         self.durable.delete(&connection).await?;
         self.durable.create(&connection, to).await?;
         self.pull = Pull::new(&self.feed.engine, &self.durable, self.feed.expires);

@@ -217,6 +217,7 @@ impl Life {
 
     fn asked(&mut self, ask: Ask) {
         match ask {
+            Ask::Close(part) => self.close(&part),
             Ask::Note {
                 part,
                 note,
@@ -236,8 +237,12 @@ impl Life {
                 let owned = owned.filter(|owned| owned.state == State::Opening && trusted);
                 let Some(owned) = owned else { return };
                 let epoch = self.seat.grant(owned.place, stand.start, stand.committed);
-                let Some(epoch) = epoch else { return };
+                let Some(epoch) = epoch else {
+                    // Should the consumer want it after all, it is opened again.
+                    return self.close(&part);
+                };
                 owned.state = State::Granted;
+                self.engine.moves(owned.place, epoch);
                 // A feed that has ended meanwhile is followed by the partition's loss.
                 let _gone = granted.send(epoch);
             }
