@@ -115,6 +115,13 @@ impl Advised {
         engine_error(action, Self { source, advice })
     }
 
+    /// The groups could not be told of: mostly a matter of rights, of which the server says something only in passing.
+    pub(crate) fn no_bucket(action: &'static str, source: impl Into<Source>) -> Error {
+        let advice = "if the server is there, the account needs the right to publish to `$KV.pushpull-groups.>` and `$JS.API.>`, or somebody else creates the bucket for it (`nats kv add pushpull-groups`)";
+        let source = source.into();
+        engine_error(action, Self { source, advice })
+    }
+
     pub(crate) fn no_jetstream(action: &'static str, source: impl Into<Source>) -> Error {
         let advice = "start the server with JetStream (`nats-server -js`), and give the account the right to use it";
         let source = source.into();

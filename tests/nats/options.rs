@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use futures::StreamExt;
 use pushpull::broker::{
-    Consumer as _, ConsumerConfig, Error, Producer, Record, Start, TopicConfig,
+    Consumer as _, ConsumerConfig, Error, Event, Producer, Record, Start, TopicConfig,
 };
 use pushpull::nats::{Nats, Options};
 
@@ -204,4 +205,48 @@ async fn a_request_may_take_for_ever() {
     consumer.commit().await.unwrap();
     consumer.close().await.unwrap();
     nats.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_may_not_keep_groups_is_told_what_to_do() {
+    need_server!();
+    let server = Server::start();
+    let file = server.dir().join("rights.conf");
+    let rights = r#"authorization { users: [
+        { user: all, password: all }
+        { user: some, password: some, permissions: {
+            publish: { deny: ["$JS.API.STREAM.CREATE.KV_pushpull-groups"] } } }
+    ] }"#;
+    std::fs::write(&file, rights).unwrap();
+    let server = Server::start_with(&["-c", file.to_str().unwrap()]);
+    let member = async |user: &str| {
+        let options = Options::new().user(user, user);
+        let nats = connect_with(
+            &server.url(),
+            options.request_timeout(Duration::from_secs(2)),
+        )
+        .await;
+        let config = TopicConfig::partitions(1);
+        nats.create_topic("t", config).await.unwrap();
+        let member = nats.consumer(ConsumerConfig::group("g").session_timeout(SECOND));
+        member.subscribe(["t"]).await.unwrap();
+        member
+    };
+    let some = member("some").await;
+    let mut events = some.events();
+    let said = loop {
+        if let Event::Failed(error) = within(LONG, events.next()).await.unwrap() {
+            let said = error.to_string();
+            if said.contains("bucket") {
+                break said;
+            }
+        }
+    };
+    assert!(said.contains("nats kv add pushpull-groups"), "{said}");
+    // Where it is there, the right is not needed.
+    let all = member("all").await;
+    all.close().await.unwrap();
+    let nats = connect_with(&server.url(), Options::new().user("some", "some")).await;
+    nats.producer().push(Record::new("t", "v")).await.unwrap();
+    assert_eq!(within(LONG, take(&some, 1)).await[0].record.value, "v");
 }

@@ -16,7 +16,7 @@ use crate::broker::Error;
 use crate::nats::connection::Connection;
 use crate::nats::lease::wire::token;
 use crate::nats::lease::{Key, Lease, Note, Value, Write, Wrote};
-use crate::nats::trouble::engine_error;
+use crate::nats::trouble::Advised;
 
 /// One for all groups of an account.
 const NAME: &str = "pushpull-groups";
@@ -67,10 +67,15 @@ impl Bucket {
             ..stream::Config::default()
         };
         let made = connection.ask(ACTION, within, || context.get_or_create_stream(&config));
-        made.await?.map_err(|error| engine_error(ACTION, error))?;
+        match made.await {
+            Ok(Ok(_stream)) => {}
+            Ok(Err(error)) => return Err(Advised::no_bucket(ACTION, error)),
+            Err(Error::Engine { source, .. }) => return Err(Advised::no_bucket(ACTION, source)),
+            Err(error) => return Err(error),
+        }
         let opened = timeout(within, context.get_key_value(NAME)).await;
-        let opened = opened.map_err(|late| engine_error(ACTION, late))?;
-        let store = opened.map_err(|error| engine_error(ACTION, error))?;
+        let opened = opened.map_err(|late| Advised::no_bucket(ACTION, late))?;
+        let store = opened.map_err(|error| Advised::no_bucket(ACTION, error))?;
         Ok(Self {
             store,
             group: group.into(),
@@ -89,8 +94,8 @@ impl Bucket {
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                 (Wrote::Conflict, None)
             }
-            Ok(Err(error)) => (Wrote::Unknown, Some(engine_error(ACTION, error))),
-            Err(late) => (Wrote::Unknown, Some(engine_error(ACTION, late))),
+            Ok(Err(error)) => (Wrote::Unknown, Some(Advised::no_bucket(ACTION, error))),
+            Err(late) => (Wrote::Unknown, Some(Advised::no_bucket(ACTION, late))),
         }
     }
 

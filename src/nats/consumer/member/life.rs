@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -153,12 +153,24 @@ impl Life {
             if acted {
                 continue;
             }
-            match self.next().await {
-                Told::Look => {}
-                Told::Seen(seen) => self.saw(seen),
-                Told::Done(done) => self.done(done),
-                Told::Asked(ask) => self.asked(ask),
+            let told = self.next().await;
+            self.heard(told);
+            // A step looks at all partitions: what has come in goes into one.
+            for _ in 1..AT_ONCE {
+                let Some(told) = poll_fn(|cx| self.poll_told(cx)).now_or_never() else {
+                    break;
+                };
+                self.heard(told);
             }
+        }
+    }
+
+    fn heard(&mut self, told: Told) {
+        match told {
+            Told::Look => {}
+            Told::Seen(seen) => self.saw(seen),
+            Told::Done(done) => self.done(done),
+            Told::Asked(ask) => self.asked(ask),
         }
     }
 
@@ -401,6 +413,8 @@ impl Life {
 
 /// So many stretches that nobody got are remembered.
 const UNREAD: usize = 8;
+/// So much of what came in is heard before it is acted on.
+const AT_ONCE: usize = 256;
 /// So many names that it had are remembered.
 const FORMER: usize = 8;
 impl Drop for Life {
