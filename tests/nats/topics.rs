@@ -174,7 +174,7 @@ async fn a_topic_that_was_deleted_and_created_again_is_read_from_its_beginning()
         let server = Server::start();
         let nats = connect(&server.url()).await;
         let config = TopicConfig::partitions(1);
-        nats.create_topic("t", config.clone()).await.unwrap();
+        nats.create_topic("t", config).await.unwrap();
         let producer = nats.producer();
         producer.push_many(&mut records("t", 0..20)).await.unwrap();
         let consumer = nats.consumer(ConsumerConfig::group("g"));
@@ -184,7 +184,7 @@ async fn a_topic_that_was_deleted_and_created_again_is_read_from_its_beginning()
         // Once it is shorter than what was read of the old one, and once longer.
         for more in [5, 30] {
             context(&server).await.delete_stream("t").await.unwrap();
-            nats.create_topic("t", config.clone()).await.unwrap();
+            nats.create_topic("t", config).await.unwrap();
             producer
                 .push_many(&mut records("t", 0..more))
                 .await
