@@ -45,6 +45,7 @@ pub(crate) mod check;
 mod config;
 mod consumer;
 mod dead_letter;
+mod deliveries;
 pub mod embedded;
 mod error;
 mod events;

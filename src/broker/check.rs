@@ -8,6 +8,18 @@ const MAX_NAME: usize = 249;
 /// The most partitions that a topic can have: each costs memory, whether it is used or not.
 const MAX_PARTITIONS: u32 = 65_536;
 
+/// Names as they are given.
+pub(crate) fn names<I>(topics: I) -> Vec<Topic>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    topics
+        .into_iter()
+        .map(|name| Topic::from(name.as_ref()))
+        .collect()
+}
+
 /// Whether a topic can have this name.
 pub(crate) fn check_topic(name: &str) -> Result<(), Error> {
     fault(name).map_or(Ok(()), |reason| {

@@ -22,8 +22,9 @@ mod take;
 mod tests;
 mod window;
 
+pub(crate) use super::check::names;
 pub(crate) use super::group::Place;
-pub(crate) use consumer::{Consumer, names};
+pub(crate) use consumer::Consumer;
 pub(crate) use delegate::delegate_consumer;
 pub(crate) use engine::{Answers, Arrival, Engine, Remains, Room, Standing};
 pub(crate) use seat::Seat;

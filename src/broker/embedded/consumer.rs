@@ -3,24 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
+use crate::broker::check::names;
+use crate::broker::deliveries::{Deliveries, Polling};
 use crate::broker::{
     Acker, Capabilities, ConsumerConfig, Delivery, Error, Events, Position, Settle, Settled, Start,
     Topic, Verdict,
 };
-use crate::coop;
-use crate::sync::Mutex;
 
 use super::seat::Seat;
 use super::shared::Shared;
-
-type Polling = Pin<Box<dyn Future<Output = Result<Vec<Delivery>, Error>> + Send>>;
 
 /// Reads topics of a [`Broker`](super::Broker) as a member of a group.
 ///
@@ -56,15 +54,14 @@ type Polling = Pin<Box<dyn Future<Output = Result<Vec<Delivery>, Error>> + Send>
 /// ```
 pub struct Consumer {
     seat: Arc<Seat>,
-    /// The stream's poll. Only ever reached through `&mut`: the lock makes the handle `Sync`.
-    polling: Mutex<Option<Polling>>,
+    deliveries: Deliveries,
 }
 
 impl Consumer {
     pub(crate) fn new(shared: Arc<Shared>, config: ConsumerConfig) -> Self {
         Self {
             seat: Arc::new(Seat::new(shared, config)),
-            polling: Mutex::new(None),
+            deliveries: Deliveries::default(),
         }
     }
 
@@ -83,18 +80,6 @@ impl Consumer {
         };
         self.seat.subscribe(change).await
     }
-}
-
-/// Names as they are given.
-fn names<I>(topics: I) -> Vec<Topic>
-where
-    I: IntoIterator,
-    I::Item: AsRef<str>,
-{
-    topics
-        .into_iter()
-        .map(|name| Topic::from(name.as_ref()))
-        .collect()
 }
 
 impl crate::broker::Consumer for Consumer {
@@ -212,35 +197,12 @@ impl Stream for Consumer {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let polling = this
-            .polling
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if polling.is_none() {
-            // Most often there is something: no future is needed to find it.
-            ready!(coop::share(cx));
-            if let Some(delivery) = this.seat.take_one() {
-                return Poll::Ready(Some(Ok(delivery)));
-            }
-        }
-        loop {
-            let poll = polling.get_or_insert_with(|| {
-                let seat = Arc::clone(&this.seat);
-                // One at a time: what is taken is on its ack_wait's clock.
-                Box::pin(async move { seat.poll(1, Duration::MAX).await })
-            });
-            let polled = ready!(poll.as_mut().poll(cx));
-            *polling = None;
-            match polled {
-                Ok(deliveries) => {
-                    if let Some(delivery) = deliveries.into_iter().next() {
-                        return Poll::Ready(Some(Ok(delivery)));
-                    }
-                }
-                Err(Error::Closed { .. }) => return Poll::Ready(None),
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
+        let seat = &this.seat;
+        let poll = || -> Polling {
+            let seat = Arc::clone(seat);
+            Box::pin(async move { seat.poll(1, Duration::MAX).await })
+        };
+        this.deliveries.poll_next(cx, || seat.take_one(), poll)
     }
 }
 
@@ -252,12 +214,7 @@ impl FusedStream for Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let polling = self
-            .polling
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(polling);
+        self.deliveries.clear();
         self.seat.leave();
     }
 }

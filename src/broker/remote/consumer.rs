@@ -1,24 +1,19 @@
 //! The consumer over a seat, which the engines' consumers wrap.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::broker::deliveries::{Deliveries, Polling};
 use crate::broker::{Acker, Capabilities, Delivery, Error, Events, Settle, Start, Topic};
-use crate::coop;
-use crate::sync::Mutex;
 
 use super::{Engine, Seat};
-
-type Polling = Pin<Box<dyn Future<Output = Result<Vec<Delivery>, Error>> + Send>>;
 
 /// A consumer of any engine outside the process. Dropping it leaves the group.
 pub(crate) struct Consumer<E: Engine> {
     seat: Arc<Seat<E>>,
-    /// The stream's poll. Only ever reached through `&mut`: the lock makes the handle `Sync`.
-    polling: Mutex<Option<Polling>>,
+    deliveries: Deliveries,
     /// The stream has ended with the engine's last error.
     ended: bool,
 }
@@ -27,7 +22,7 @@ impl<E: Engine> Consumer<E> {
     pub(crate) fn new(seat: Arc<Seat<E>>) -> Self {
         Self {
             seat,
-            polling: Mutex::new(None),
+            deliveries: Deliveries::default(),
             ended: false,
         }
     }
@@ -103,38 +98,16 @@ impl<E: Engine> Consumer<E> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let polling = self
-            .polling
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if polling.is_none() {
-            // Most often there is something: no future is needed to find it.
-            ready!(coop::share(cx));
-            if let Some(delivery) = self.seat.take_one() {
-                return Poll::Ready(Some(Ok(delivery)));
-            }
+        let seat = &self.seat;
+        let poll = || -> Polling {
+            let seat = Arc::clone(seat);
+            Box::pin(async move { seat.poll(1, Duration::MAX).await })
+        };
+        let next = self.deliveries.poll_next(cx, || seat.take_one(), poll);
+        if let Poll::Ready(Some(Err(_))) = next {
+            self.ended = seat.is_over();
         }
-        loop {
-            let poll = polling.get_or_insert_with(|| {
-                let seat = Arc::clone(&self.seat);
-                // One at a time: what is taken is on its ack_wait's clock.
-                Box::pin(async move { seat.poll(1, Duration::MAX).await })
-            });
-            let polled = ready!(poll.as_mut().poll(cx));
-            *polling = None;
-            match polled {
-                Ok(deliveries) => {
-                    if let Some(delivery) = deliveries.into_iter().next() {
-                        return Poll::Ready(Some(Ok(delivery)));
-                    }
-                }
-                Err(Error::Closed { .. }) => return Poll::Ready(None),
-                Err(error) => {
-                    self.ended = self.seat.is_over();
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-        }
+        next
     }
 
     pub(crate) fn is_terminated(&self) -> bool {
@@ -151,24 +124,7 @@ impl<E: Engine> Consumer<E> {
 
 impl<E: Engine> Drop for Consumer<E> {
     fn drop(&mut self) {
-        let polling = self
-            .polling
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(polling);
+        self.deliveries.clear();
         self.seat.leave();
     }
-}
-
-/// Names as they are given.
-pub(crate) fn names<I>(topics: I) -> Vec<Topic>
-where
-    I: IntoIterator,
-    I::Item: AsRef<str>,
-{
-    topics
-        .into_iter()
-        .map(|name| Topic::from(name.as_ref()))
-        .collect()
 }
