@@ -91,7 +91,7 @@ impl Kafka {
     ///
     /// let options = Options::new().request_timeout(Duration::from_millis(100));
     /// let error = Kafka::connect("localhost:1", options).await.unwrap_err();
-    /// assert!(error.to_string().starts_with("kafka: connecting failed: no broker of `localhost:1` answered"));
+    /// assert!(error.to_string().starts_with("Kafka: connecting failed: no broker of `localhost:1` answered"));
     ///
     /// let options = Options::new().set("acks", "1");
     /// let error = Kafka::connect("localhost:1", options).await.unwrap_err();

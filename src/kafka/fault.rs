@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::broker::Error;
 
-pub(super) const ENGINE: &str = "kafka";
+pub(super) const ENGINE: &str = "Kafka";
 
 /// A cause that has nothing but words.
 #[derive(Debug)]

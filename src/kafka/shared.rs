@@ -389,7 +389,10 @@ impl Watch {
             Some((_, reason)) => {
                 format!("no broker of `{brokers}` answered within {timeout:?}: {reason}")
             }
-            None => format!("no broker of `{brokers}` answered within {timeout:?}"),
+            None => format!(
+                "no broker of `{brokers}` answered within {timeout:?}; is one there, is the list of the form `host:port,host:port`, \
+                 and is `security.protocol` theirs?"
+            ),
         }
     }
 }

@@ -47,7 +47,7 @@ fn check_config(name: &str, config: &TopicConfig) -> Result<(), Error> {
     crate::broker::check::check_config(name, config)?;
     if config.max_records.is_some() {
         return Err(fault::unsupported(
-            "bound a topic by the number of its records",
+            "bound a topic by the number of its records; see `retain_bytes` and `retain_for`",
         ));
     }
     match config.when_full {

@@ -95,7 +95,7 @@ impl Advised {
             ConnectErrorKind::Tls => {
                 "see `root_certificates` and `client_certificate` of `nats::Options`"
             }
-            _ => "is a server there, and is the URL its?",
+            _ => "is a server there, is the URL its, and does it speak TLS if it is asked to?",
         };
         let source = Box::new(error);
         engine_error("connecting", Self { source, advice })
