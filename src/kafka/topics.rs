@@ -73,7 +73,12 @@ impl Shared {
                     "remove records: a mock cluster keeps everything",
                 ));
             }
-            Some(mock) => mock.create_topic(&name, config.partitions)?,
+            Some(mock) => {
+                if let Err(error) = mock.create_topic(&name, config.partitions) {
+                    // Somebody else may have been quicker.
+                    self.look_up(&name).await.map_err(|_unknown| error)?;
+                }
+            }
             None => self.create(&name, &config).await?,
         }
         self.appeared(&name, &config).await

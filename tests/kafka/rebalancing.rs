@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pushpull::broker::{Consumer as _, Error, Event};
-use pushpull::kafka::Consumer;
+use pushpull::broker::{Consumer as _, Error, Event, TopicConfig};
 use pushpull::kafka::testing::{Fault, Request};
+use pushpull::kafka::{Consumer, Kafka};
 
 use crate::kit::{LONG, any, member, mock, number, options, push, reader, soon, take, topic};
 
@@ -24,6 +24,22 @@ async fn work(consumer: &Consumer, stop: impl Fn(&BTreeSet<u64>) -> bool) -> BTr
     })
     .await;
     done
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_creates_a_topic_second_finds_it() {
+    let (cluster, kafka) = mock(options()).await;
+    let other = cluster.connect(options()).await.unwrap();
+    let create = |kafka: &Kafka, n: u32| {
+        let kafka = kafka.clone();
+        let config = TopicConfig::partitions(1);
+        tokio::spawn(async move { kafka.create_topic(format!("failed-{n}"), config).await })
+    };
+    for n in 0..10 {
+        let (first, second) = tokio::join!(create(&kafka, n), create(&other, n));
+        first.unwrap().unwrap();
+        second.unwrap().unwrap();
+    }
 }
 
 // guarantee: K1, K7
