@@ -322,6 +322,7 @@ fn retried<T>(
         let left = until.saturating_duration_since(Instant::now());
         let answer = question(Timeout::After(left.max(AGAIN).min(Duration::from_secs(10))));
         let Err(error) = answer else {
+            watch.forget();
             return answer;
         };
         let passes = error.rdkafka_error_code().is_some_and(passes);
@@ -375,6 +376,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// The cluster has answered: what was wrong before is no longer why something else does not work.
+    fn forget(&self) {
+        let last = lock(&self.last).take();
+        drop(last);
+    }
+
     fn is_refused(&self) -> bool {
         lock(&self.last)
             .as_ref()
@@ -411,3 +418,35 @@ impl ClientContext for Watch {
 }
 
 impl ConsumerContext for Watch {}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::client::ClientContext;
+    use rdkafka::error::KafkaError;
+
+    use super::{Duration, Instant, RDKafkaErrorCode, Watch, retried};
+
+    #[test]
+    fn a_refusal_is_forgotten_with_the_next_answer() {
+        let watch = Watch::default();
+        let down = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        let refused = KafkaError::Global(RDKafkaErrorCode::Authentication);
+        let until = Instant::now() + Duration::from_secs(60);
+        let ask_twice = |watch: &Watch| {
+            let asked = std::cell::Cell::new(0);
+            let answer = retried(until, watch, |_| {
+                asked.set(asked.get() + 1);
+                if asked.get() > 1 {
+                    Ok(())
+                } else {
+                    Err(down.clone())
+                }
+            });
+            (answer.is_ok(), asked.get())
+        };
+        watch.error(refused, "wrong password");
+        assert_eq!(ask_twice(&watch), (false, 1));
+        retried(until, &watch, |_| Ok(())).unwrap();
+        assert_eq!(ask_twice(&watch), (true, 2));
+    }
+}
