@@ -220,3 +220,51 @@ async fn the_owner_s_settings_are_those_of_the_durable() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_the_server_miscounts_keeps_its_place() {
+    // guarantee: K3
+    need_server!();
+    within(LONG, async {
+        let server = Server::start();
+        let nats = connect(&server.url()).await;
+        nats.create_topic("t", TopicConfig::partitions(1))
+            .await
+            .unwrap();
+        let producer = nats.producer();
+        producer.push_many(&mut records("t", 0..10)).await.unwrap();
+        let one = nats.consumer(group());
+        one.subscribe(["t"]).await.unwrap();
+        take(&one, 10).await;
+        one.close().await.unwrap();
+
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client.clone());
+        let stream = context.get_stream("t").await.unwrap();
+        while stream.consumer_info("g-0").await.unwrap().num_waiting > 0 {
+            tokio::time::sleep(SECOND / 50).await;
+        }
+        // The server has all of it to deliver again, and is asked by somebody who no longer listens: it takes the first from
+        // its queue, and counts one less than it has delivered.
+        for offset in 1..=10 {
+            let nak = format!("$JS.ACK.t.g-0.1.{offset}.10.0.0");
+            client.request(nak, "-NAK".into()).await.unwrap();
+        }
+        let next = "$JS.API.CONSUMER.MSG.NEXT.t.g-0";
+        let ask = r#"{"batch":1,"expires":1000000000}"#;
+        client
+            .publish_with_reply(next, "nobody.1", ask.into())
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        tokio::time::sleep(SECOND / 5).await;
+
+        let two = nats.consumer(group());
+        two.subscribe(["t"]).await.unwrap();
+        let got = take(&two, 10).await;
+        assert_eq!(offsets(&got), (1..=10).collect::<Vec<_>>());
+        two.commit_to(&got[9].position).await.unwrap();
+        two.close().await.unwrap();
+    })
+    .await;
+}

@@ -25,6 +25,9 @@ const AGAIN: &[u8] = b"-NAK";
 const LATER: &[u8] = b"-NAK {\"delay\":3600000000000}";
 /// More is not asked for one by one.
 const MANY: u64 = 100_000;
+/// By how much less the server may count than it has delivered. It counts one down whenever it has something to deliver again to
+/// somebody who has stopped listening: what it delivered last is then neither counted nor gone from the queue.
+const MISCOUNT: u64 = 64;
 /// Times beyond can be neither told nor reached: two hundred years.
 const FAR: Duration = Duration::from_secs(200 * 365 * 24 * 60 * 60);
 
@@ -165,7 +168,8 @@ impl Durable {
             return Ok(true);
         }
         let from = info.ack_floor.stream_sequence + 1;
-        let to = info.delivered.stream_sequence;
+        // What was not delivered is none of the durable's to deliver again, and is passed over.
+        let to = info.delivered.stream_sequence + MISCOUNT;
         let delivery = info.delivered.consumer_sequence;
         if to < from || to - from > MANY {
             return Ok(false);
