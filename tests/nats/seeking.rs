@@ -69,6 +69,30 @@ async fn a_seek_without_a_commit_goes_with_its_owner() {
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_behind_a_seek_undone_stays() {
+    // guarantee: K1 K4
+    need_server!();
+    within(LONG, async {
+        let (_server, nats) = twenty().await;
+        let one = member(&nats).await;
+        one.seek("t", 0, Start::Offset(5)).await.unwrap();
+        assert_eq!(first(&one).await, 5);
+        one.close().await.unwrap();
+        let two = member(&nats).await;
+        let got = take(&two, 4).await;
+        assert_eq!(got[0].position.offset, 1);
+        two.ack(&got[2]).await.unwrap();
+        two.close().await.unwrap();
+        let three = member(&nats).await;
+        let got = take(&three, 4).await;
+        let offsets: Vec<u64> = got.iter().map(|it| it.position.offset).collect();
+        assert_eq!(offsets, [1, 2, 4, 5]);
+        three.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_seek_with_a_commit_stays() {
     // guarantee: K4 K5
     need_server!();

@@ -146,6 +146,7 @@ impl Feed {
             };
             durable.create(connection, start).await?;
             let committed = note.committed;
+            self.is_home().await?;
             return Ok((topic, durable, Stand { start, committed }));
         };
         let untouched = info.ack_floor.consumer_sequence == 0;
@@ -154,6 +155,7 @@ impl Feed {
             durable.delete(connection).await?;
             durable.create(connection, home).await?;
             let committed = note.committed;
+            self.is_home().await?;
             let start = home;
             return Ok((topic, durable, Stand { start, committed }));
         }
@@ -169,6 +171,23 @@ impl Feed {
         }
         self.tell_lost(&topic, stand.start).await?;
         Ok((topic, durable, stand))
+    }
+
+    /// The durable is where the group was. Nobody is to bring it there again: what is acknowledged behind a gap would be lost.
+    async fn is_home(&mut self) -> Result<(), Error> {
+        if self.note.home.is_none() {
+            return Ok(());
+        }
+        let note = Note {
+            home: None,
+            committed: self.note.committed,
+            unread: Vec::new(),
+        };
+        self.write(note.clone())
+            .await
+            .map_err(|_lost| engine_error("taking over a partition", "it was lost meanwhile"))?;
+        self.note = note;
+        Ok(())
     }
 
     /// What nobody got ends where the server's deliveries do now.
