@@ -374,11 +374,12 @@ impl Driver {
     /// A partition's offsets cannot be committed any more.
     pub(super) fn forget(&mut self, place: Place) {
         if self.commits.forget(place) {
-            self.commits.fail(&Error::Fenced {
-                topic: self.seat.topic(place),
-                partition: place.partition,
-                offset: 0,
-            });
+            let gone = format!(
+                "partition {} of `{}` has gone to another member meanwhile; what was not committed is delivered again",
+                place.partition,
+                self.seat.topic(place),
+            );
+            self.commits.fail(&fault::because(COMMITTING, gone));
         }
     }
 
