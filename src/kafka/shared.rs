@@ -96,7 +96,9 @@ impl Shared {
             let until = Instant::now() + timeout;
             let watch = Arc::clone(asking.context());
             let answered = retried(until, &watch, |left| {
-                asking.fetch_metadata(Some(PROBE), left)
+                asking
+                    .fetch_metadata(Some(PROBE), left)
+                    .inspect_err(|_| hear(&asking))
             });
             match answered {
                 Ok(_) => Ok(Arc::new(asking)),
@@ -290,8 +292,8 @@ impl Shared {
         apart(move || {
             let until = Instant::now() + timeout;
             let watch = Arc::clone(asking.context());
-            retried(until, &watch, |left| question(&asking, left))
-                .map_err(|error| fault::engine(action, error))
+            let ask = |left| question(&asking, left).inspect_err(|_| hear(&asking));
+            retried(until, &watch, ask).map_err(|error| fault::engine(action, error))
         })
         .await
     }
@@ -311,6 +313,12 @@ impl Drop for Shared {
 
 /// No topic has this name: asking for it moves the least.
 const PROBE: &str = "pushpull.probe";
+
+/// Lets a client say why there was no answer, which it does when it is polled and not before.
+fn hear(asking: &BaseConsumer<Watch>) {
+    // There is nothing to read.
+    drop(asking.poll(Duration::from_millis(5)));
+}
 
 /// Does it again while the cluster does not answer.
 fn retried<T>(

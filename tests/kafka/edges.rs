@@ -10,6 +10,7 @@ use futures::SinkExt;
 use futures::future::join_all;
 use pushpull::broker::{Consumer as _, Error, Producer as _, Record};
 use pushpull::kafka::testing::{Fault, Request};
+use pushpull::kafka::{Kafka, Options};
 
 use super::kit::{any, member, mock, options, push, reader, soon, take, topic, unique, until};
 
@@ -196,4 +197,17 @@ async fn closing_again_waits_again() {
     soon("closing", kafka.close()).await.unwrap();
     until("the push", || pushing.is_finished()).await;
     assert_eq!(pushing.await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_apart_from_a_name_that_nobody_has() {
+    for (brokers, why) in [
+        ("127.0.0.1:1", "refused"),
+        ("no-such-host.invalid:9092", "resolve"),
+    ] {
+        let options = Options::new().request_timeout(Duration::from_secs(3));
+        let error = Kafka::connect(brokers, options).await.unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(brokers) && error.contains(why), "{error}");
+    }
 }
