@@ -8,7 +8,9 @@ use pushpull::broker::{Consumer, ConsumerConfig, Error, Event, Producer, Record,
 use pushpull::kafka::Kafka;
 use pushpull::kafka::testing::{Fault, Request};
 
-use crate::kit::{any, member, mock, number, options, push, reader, soon, take, topic, until};
+use crate::kit::{
+    LONG, any, member, mock, number, options, push, reader, soon, take, topic, until,
+};
 
 #[tokio::test]
 async fn records_come_as_they_went() {
@@ -335,7 +337,10 @@ async fn a_cluster_that_goes_and_comes_back_costs_nothing() {
 #[tokio::test]
 async fn commits_that_fail_for_the_moment_are_made_again() {
     // Time for the client to find its group again.
-    let (cluster, kafka) = mock(options().set("session.timeout.ms", "8000")).await;
+    let patient = options()
+        .set("session.timeout.ms", "8000")
+        .request_timeout(LONG);
+    let (cluster, kafka) = mock(patient).await;
     let topic = topic(&kafka, "t", 1).await;
     push(&kafka, &topic, 0..10, None).await;
     let config = member("g");

@@ -12,7 +12,7 @@ use pushpull::kafka::testing::Cluster;
 use pushpull::kafka::{Consumer, Kafka, Options};
 
 /// What no event takes longer than, unless something is broken.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(90);
 
 /// Settings under which a broker that is back is soon found.
 pub(crate) fn options() -> Options {
