@@ -88,12 +88,6 @@ impl Summary {
         self.anomalies.is_empty()
     }
 
-    /// Whether nothing is wrong but for this.
-    #[cfg(feature = "nats")]
-    pub(crate) fn is_clean_but_for(&self, kind: super::checker::Kind) -> bool {
-        self.anomalies.iter().all(|anomaly| anomaly.kind == kind)
-    }
-
     pub(crate) fn count(&self, operation: &str) -> usize {
         self.operations.get(operation).copied().unwrap_or(0)
     }
