@@ -230,6 +230,9 @@ pub(crate) async fn batches_are_acknowledged_from_beside(engine: impl Engine) {
         for delivery in &batch {
             acker.clone().ack(delivery).await.unwrap();
         }
+        // Which is stored when this returns.
+        let last = batch.last().unwrap();
+        acker.commit_to(&last.position).await.unwrap();
     }
     assert!(!to_the_letter() || sizes == [10, 10, 5], "{sizes:?}");
     assert!(sizes.iter().all(|size| *size <= 10), "{sizes:?}");
